@@ -1,0 +1,3 @@
+"""sotopia-pi: language agents that learn social skill by interaction."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,122 @@
+"""Actions, turns and episodes: what is said and done, and what is kept of it."""
+
+from __future__ import annotations
+
+import json
+from enum import StrEnum
+
+from pydantic import Field
+
+from sotopia_pi.records import Record
+
+
+class ActionType(StrEnum):
+    """The five things a role can do on its turn."""
+
+    NONE = "none"
+    SPEAK = "speak"
+    NON_VERBAL = "non-verbal communication"
+    ACT = "action"
+    LEAVE = "leave"
+
+
+class Action(Record):
+    """What a role does on its turn. `argument` is the words said or a description; empty for none."""
+
+    type: ActionType
+    argument: str = ""
+
+    def to_json(self) -> str:
+        """The canonical reply: what a model is asked to write and is trained to write."""
+        return json.dumps({"action_type": self.type.value, "argument": self.argument}, ensure_ascii=False)
+
+
+NOTHING = Action(type=ActionType.NONE)
+
+
+class ActionError(ValueError):
+    """A reply is not an action; the message says what is wrong with it, for the model that wrote it."""
+
+
+def parse_action(text: str) -> Action:
+    """Reads the first JSON object of a reply as an action.
+
+    Text around the object (a code fence, a preface) is ignored, and so are unknown keys. Raises ActionError.
+    """
+    start = text.find("{")
+    if start < 0:
+        raise ActionError("the reply has no JSON object")
+    try:
+        value, _ = json.JSONDecoder(strict=False).raw_decode(text, start)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise ActionError(f"the reply is not valid JSON ({getattr(error, 'msg', 'nested too deeply')})") from None
+    kind, argument = value.get("action_type"), value.get("argument", "")
+    if not isinstance(kind, str) or kind.strip().lower() not in set(ActionType):
+        raise ActionError(f'"action_type" must be one of: {", ".join(ActionType)}')
+    if not isinstance(argument, str):
+        raise ActionError('"argument" must be a text')
+    action = Action(type=ActionType(kind.strip().lower()), argument=argument.strip())
+    if not action.argument and action.type not in (ActionType.NONE, ActionType.LEAVE):
+        raise ActionError(f'"argument" must not be empty for {action.type.value!r}')
+    return action
+
+
+class Usage(Record):
+    """Tokens of one or several model calls; `cached` of the prompt tokens did not have to be computed."""
+
+    prompt: int = 0
+    cached: int = 0
+    completion: int = 0
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            prompt=self.prompt + other.prompt,
+            cached=self.cached + other.cached,
+            completion=self.completion + other.completion,
+        )
+
+
+NO_USAGE = Usage()
+
+
+class Turn(Record):
+    """One role's turn. An invalid turn did nothing (`action` is none) and keeps the model's words in `raw`."""
+
+    role: int
+    action: Action
+    raw: str = ""
+    valid: bool = True
+    reasked: bool = False
+    usage: Usage = NO_USAGE
+
+
+class StopReason(StrEnum):
+    """Why an episode that was played to its end ended."""
+
+    LEFT = "left"
+    STALE = "stale"
+    LIMIT = "limit"
+
+
+class Episode(Record):
+    """A played task.
+
+    `players` names who played each role. A completed episode has a `stop_reason`, a failed one a `failure`
+    (what could not be reached or went wrong) and the turns played before it.
+    """
+
+    key: str
+    task_id: str
+    stage: str
+    players: tuple[str, ...]
+    repeat: int = 0
+    seed: int = 0
+    turns: tuple[Turn, ...] = ()
+    stop_reason: StopReason | None = None
+    failure: str | None = None
+    seconds: float = Field(default=0.0, ge=0)
+
+    @property
+    def completed(self) -> bool:
+        """Whether it was played to its end; only completed episodes are rated."""
+        return self.failure is None

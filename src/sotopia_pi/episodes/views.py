@@ -1,0 +1,208 @@
+"""What one role sees, and its one rendering for models (design rule 2).
+
+`view` is a pure function of (task, role, turns so far): the agent acts on it, and training examples are rendered
+from it by the same `messages`. It carries the role's own goal, secret and side of the check, and of the others only
+what the relationship lets be seen; a partner's goal, secret and side never enter it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, TypedDict
+
+from sotopia_pi.episodes.records import Action, ActionType, Turn
+from sotopia_pi.prompts import Prompts, default_prompts
+from sotopia_pi.world.checks import Side
+from sotopia_pi.world.records import Character, Relationship, SocialTask
+
+Layout = Literal["chat", "turn"]
+MAX_TURNS = 20
+
+
+class Message(TypedDict):
+    """One message of the OpenAI chat format."""
+
+    role: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Visible:
+    """What is seen of another character; a field that is not visible is None."""
+
+    role: int
+    name: str | None = None
+    age: int | None = None
+    gender: str | None = None
+    pronouns: str | None = None
+    occupation: str | None = None
+    public_info: str | None = None
+    personality: str | None = None
+    big_five: str | None = None
+    moral_values: tuple[str, ...] | None = None
+    schwartz_values: tuple[str, ...] | None = None
+    decision_style: str | None = None
+
+
+_BY_LEVEL: dict[Relationship, tuple[str, ...]] = {
+    Relationship.STRANGER: (),
+    Relationship.KNOWS_NAME: ("name",),
+    Relationship.ACQUAINTANCE: ("name", "age", "gender", "pronouns", "occupation", "public_info"),
+}
+_ALL_BUT_SECRET = (
+    *_BY_LEVEL[Relationship.ACQUAINTANCE],
+    "personality", "big_five", "moral_values", "schwartz_values", "decision_style",
+)  # fmt: skip
+
+
+def visible(character: Character, role: int, relationship: Relationship) -> Visible:
+    """What a partner at `relationship` sees of `character`: nothing, the name, the public part, all but the secret."""
+    fields = _BY_LEVEL.get(relationship, _ALL_BUT_SECRET)
+    return Visible(role=role, **{field: getattr(character, field) for field in fields})
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """An action that everybody saw."""
+
+    role: int
+    action: Action
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What `role` sees when it is about to act.
+
+    `side` is the role's own side of the scenario's check, None for open scenarios; scripted agents read it, models
+    read the same facts in `goal`. `history` has every turn so far, the role's own included.
+    """
+
+    role: int
+    own: Character
+    partners: tuple[Visible, ...]
+    relationship: Relationship
+    situation: str
+    goal: str
+    side: Side | None
+    history: tuple[Seen, ...]
+    max_turns: int
+
+    @property
+    def turn_number(self) -> int:
+        """The number of the turn to be played, from 1."""
+        return len(self.history) + 1
+
+
+def view(task: SocialTask, role: int, turns: Sequence[Turn], max_turns: int = MAX_TURNS) -> View:
+    """What `role` of `task` sees after `turns`."""
+    scenario = task.scenario
+    return View(
+        role=role,
+        own=task.characters[role],
+        partners=tuple(
+            visible(task.characters[other], other, scenario.relationship) for other in task.roles if other != role
+        ),
+        relationship=scenario.relationship,
+        situation=scenario.situation,
+        goal=scenario.goals[role],
+        side=scenario.check.side(role) if scenario.check else None,
+        history=tuple(Seen(turn.role, turn.action) for turn in turns),
+        max_turns=max_turns,
+    )
+
+
+def messages(seen: View, layout: Layout = "chat", prompts: Prompts | None = None) -> list[Message]:
+    """The view as chat messages, ending with the user message that asks for the next action.
+
+    "chat": a system message, then a user message with what was seen since the last own action and an assistant
+    message per own action. The messages before an action are a prefix of those before the next one. "turn": the
+    system message and one user message with the whole history, as SOTOPIA does.
+    """
+    texts = prompts or default_prompts()
+    system = Message(role="system", content=_system(seen, texts))
+    if layout == "turn":
+        lines = [f"Turn {i}. {_describe(seen, event)}" for i, event in enumerate(seen.history, 1)]
+        history = "\n".join(lines) or "Nothing yet."
+        return [system, Message(role="user", content=texts.fill("turn_layout", history=history, turn=seen.turn_number))]
+    rendered = [system]
+    news: list[str] = []
+    for number, event in enumerate((*seen.history, None), 1):
+        if event is not None and event.role != seen.role:
+            news.append(_describe(seen, event))
+            continue
+        if event is None or rendered[-1]["role"] != "user":
+            rendered.append(_observation(news, number, texts))
+        if event is not None:
+            rendered.append(Message(role="assistant", content=event.action.to_json()))
+        news = []
+    return rendered
+
+
+def _observation(news: list[str], turn: int, texts: Prompts) -> Message:
+    if not news and turn == 1:
+        return Message(role="user", content=texts.fill("begin", turn=turn))
+    return Message(role="user", content=texts.fill("observation", turn=turn, seen="\n".join(news) or "Nothing new."))
+
+
+def _describe(seen: View, event: Seen) -> str:
+    name = "You" if event.role == seen.role else _label(seen, event.role)
+    action = event.action
+    match action.type:
+        case ActionType.SPEAK:
+            return f"{name}: {action.argument}"
+        case ActionType.NONE:
+            return f"{name}: (nothing)"
+        case ActionType.LEAVE:
+            return f"{name} left. {action.argument}".strip()
+        case _:
+            return f"{name} [{action.type.value}]: {action.argument}"
+
+
+def _label(seen: View, role: int) -> str:
+    partner = next(partner for partner in seen.partners if partner.role == role)
+    if partner.name:
+        return partner.name
+    return "The other person" if len(seen.partners) == 1 else f"Person {role + 1}"
+
+
+def _system(seen: View, texts: Prompts) -> str:
+    own = visible(seen.own, seen.role, Relationship.FAMILY)
+    return texts.fill(
+        "system",
+        name=seen.own.name,
+        own_profile=_profile(own),
+        secret=seen.own.secret,
+        partners="\n".join(f"{_label(seen, partner.role)}: {_partner(seen, partner)}" for partner in seen.partners),
+        situation=seen.situation,
+        goal=seen.goal,
+        max_turns=seen.max_turns,
+    )
+
+
+_TIES = {
+    Relationship.STRANGER: "a stranger to you.",
+    Relationship.KNOWS_NAME: "you know only the name.",
+    Relationship.ACQUAINTANCE: "an acquaintance.",
+    Relationship.FRIEND: "a friend.",
+    Relationship.ROMANTIC: "your romantic partner.",
+    Relationship.FAMILY: "family.",
+}
+
+
+def _partner(seen: View, partner: Visible) -> str:
+    profile = _profile(partner, with_name=False)
+    return f"{_TIES[seen.relationship]} {profile}".strip()
+
+
+def _profile(who: Visible, with_name: bool = True) -> str:
+    parts = [who.name] if with_name and who.name else []
+    parts += [str(value) for value in (who.age, who.gender, who.pronouns, who.occupation) if value is not None]
+    text = ", ".join(parts) + "." if parts else ""
+    if who.public_info:
+        text += f" {who.public_info}"
+    for label, value in (("Personality", who.personality), ("Big Five", who.big_five), ("Decides", who.decision_style)):
+        text += f" {label}: {value}" if value else ""
+    for label, values in (("Morals", who.moral_values), ("Values", who.schwartz_values)):
+        text += f" {label}: {', '.join(values)}." if values else ""
+    return text.strip()

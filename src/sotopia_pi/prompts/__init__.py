@@ -1,0 +1,49 @@
+"""Every text a model is shown, as files in this folder; a user's own folder may replace any of them.
+
+A file holds `$name` placeholders (string.Template). They are filled in one pass, so text that comes from a model
+or an imported file is never itself expanded.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from string import Template
+
+from sotopia_pi.errors import ConfigError
+from sotopia_pi.records import content_hash
+
+_OURS = Path(__file__).parent
+
+
+class Prompts:
+    """The prompt texts in use: those of `folder` where it has the file, else the package's own."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        if folder is not None and not folder.is_dir():
+            raise ConfigError(f"The prompt folder {folder} does not exist; create it or remove it from the config.")
+        self._folder = folder
+        self._templates = {path.stem: self._load(path.name) for path in sorted(_OURS.glob("*.txt"))}
+
+    def _load(self, name: str) -> Template:
+        path = self._folder / name if self._folder and (self._folder / name).is_file() else _OURS / name
+        template = Template(path.read_text(encoding="utf-8").strip())
+        allowed = set(Template((_OURS / name).read_text(encoding="utf-8")).get_identifiers())
+        if not template.is_valid() or not set(template.get_identifiers()) <= allowed:
+            raise ConfigError(f"{path} uses an unknown placeholder; {name} may use ${', $'.join(sorted(allowed))}.")
+        return template
+
+    def fill(self, name: str, /, **fields: object) -> str:
+        """The text `name` with its placeholders filled; KeyError when one is missing (a programming error)."""
+        return self._templates[name].substitute(fields)
+
+    @property
+    def version(self) -> str:
+        """Hash of all texts, stored with a run so that a resumed run cannot mix prompts."""
+        return content_hash({name: template.template for name, template in self._templates.items()})
+
+
+@cache
+def default_prompts() -> Prompts:
+    """The package's own texts."""
+    return Prompts()

@@ -1,0 +1,137 @@
+"""Who plays what: Character, Scenario and SocialTask.
+
+A scenario is open (only a judge can rate it) or verified (it carries a check, and a program decides the outcome).
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Self
+
+from pydantic import Field, field_validator, model_validator
+
+from sotopia_pi.records import Identified, Record
+from sotopia_pi.world.checks import Check
+
+
+class Relationship(IntEnum):
+    """How well two characters know each other; decides what each may see of the other (paper.md section 2)."""
+
+    STRANGER = 0
+    KNOWS_NAME = 1
+    ACQUAINTANCE = 2
+    FRIEND = 3
+    ROMANTIC = 4
+    FAMILY = 5
+
+
+class Character(Identified):
+    """A person that can be played. `secret` is known to nobody but the character."""
+
+    name: str = Field(min_length=1)
+    age: int = Field(ge=18, le=120)
+    gender: str
+    pronouns: str
+    occupation: str
+    public_info: str
+    big_five: str
+    moral_values: tuple[str, ...]
+    schwartz_values: tuple[str, ...]
+    personality: str
+    decision_style: str
+    secret: str
+
+
+class AgeRange(Record):
+    """Inclusive bounds on a character's age, in years."""
+
+    low: int = 18
+    high: int = 120
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.low > self.high:
+            raise ValueError(f"age range {self.low}–{self.high} is empty")
+        return self
+
+
+class Casting(Record):
+    """What one role asks of the character that plays it; an empty `occupations` accepts everyone."""
+
+    age: AgeRange = AgeRange()
+    occupations: tuple[str, ...] = ()
+
+    def fits(self, character: Character) -> bool:
+        """Whether the character is of the right age and, where occupations are listed, has one of them."""
+        if not self.age.low <= character.age <= self.age.high:
+            return False
+        return not self.occupations or character.occupation.lower() in {o.lower() for o in self.occupations}
+
+
+class Scenario(Identified):
+    """A situation with one goal per role.
+
+    `kind` groups scenarios in reports ("price", "norms", …); `source` says where the scenario comes from.
+    `casting` is empty (anybody) or has one entry per role. `check` makes the scenario verified.
+    """
+
+    situation: str = Field(min_length=1)
+    goals: tuple[str, ...] = Field(min_length=2)
+    relationship: Relationship = Relationship.STRANGER
+    casting: tuple[Casting, ...] = ()
+    kind: str
+    source: str
+    check: Check | None = Field(default=None, discriminator="kind")
+
+    @field_validator("goals")
+    @classmethod
+    def _goals_are_given(cls, goals: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(goal.strip() for goal in goals):
+            raise ValueError("every role needs a goal")
+        return goals
+
+    @model_validator(mode="after")
+    def _one_casting_per_role(self) -> Self:
+        if self.casting and len(self.casting) != len(self.goals):
+            raise ValueError(f"{len(self.casting)} castings for {len(self.goals)} goals")
+        return self
+
+    @property
+    def verified(self) -> bool:
+        """Whether a program can decide the outcome."""
+        return self.check is not None
+
+    def casting_of(self, role: int) -> Casting:
+        """What `role` asks of its character."""
+        return self.casting[role] if self.casting else Casting()
+
+
+class Tie(Record):
+    """Two characters of a world, by name, and how well they know each other. Unlisted pairs are strangers."""
+
+    names: tuple[str, str]
+    relationship: Relationship
+    background: str = ""
+
+
+class SocialTask(Identified):
+    """A scenario cast with one character per role: what an episode is played on."""
+
+    scenario: Scenario
+    characters: tuple[Character, ...]
+
+    @model_validator(mode="after")
+    def _cast_fits(self) -> Self:
+        if len(self.characters) != len(self.scenario.goals):
+            raise ValueError(f"{len(self.characters)} characters for {len(self.scenario.goals)} roles")
+        if len({character.name for character in self.characters}) != len(self.characters):
+            raise ValueError("two roles are played by characters of the same name")
+        for role, character in enumerate(self.characters):
+            if not self.scenario.casting_of(role).fits(character):
+                raise ValueError(f"{character.name} does not fit the constraints of role {role}")
+        return self
+
+    @property
+    def roles(self) -> range:
+        """Role indices, 0 first to act."""
+        return range(len(self.characters))
