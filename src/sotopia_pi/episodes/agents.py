@@ -31,6 +31,10 @@ class Agent(Protocol):
         """The next action of the role that sees `view`."""
         ...
 
+    async def close(self) -> None:
+        """The episode is over; what the agent holds can go."""
+        ...
+
 
 class Player(Protocol):
     """A named source of agents."""

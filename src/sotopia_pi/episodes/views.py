@@ -9,22 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, TypedDict
+from typing import Literal
 
 from sotopia_pi.episodes.records import Action, ActionType, Turn
+from sotopia_pi.models.protocol import Message
 from sotopia_pi.prompts import Prompts, default_prompts
 from sotopia_pi.world.checks import Side
 from sotopia_pi.world.records import Character, Relationship, SocialTask
 
 Layout = Literal["chat", "turn"]
 MAX_TURNS = 20
-
-
-class Message(TypedDict):
-    """One message of the OpenAI chat format."""
-
-    role: str
-    content: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,1 +1,48 @@
-"""."""
+"""The world: who can be played, in what situations, and on which tasks.
+
+Records (`Character`, `Scenario`, `Tie`, `SocialTask`) and checks, the starter world, loaders for files of users, and
+casting. Generators for verified scenarios are in `sotopia_pi.world.verified`.
+"""
+
+from sotopia_pi.world.casting import cast
+from sotopia_pi.world.checks import (
+    Check,
+    DivisionCheck,
+    DivisionSide,
+    FactCheck,
+    FactSide,
+    MeetingCheck,
+    MeetingSide,
+    PriceCheck,
+    PriceSide,
+    Side,
+)
+from sotopia_pi.world.library import World, load_characters, load_scenarios, load_tasks, load_ties, starter_world
+from sotopia_pi.world.records import AgeRange, Casting, Character, Relationship, Scenario, SocialTask, Tie
+
+__all__ = [
+    "AgeRange",
+    "Casting",
+    "Character",
+    "Check",
+    "DivisionCheck",
+    "DivisionSide",
+    "FactCheck",
+    "FactSide",
+    "MeetingCheck",
+    "MeetingSide",
+    "PriceCheck",
+    "PriceSide",
+    "Relationship",
+    "Scenario",
+    "Side",
+    "SocialTask",
+    "Tie",
+    "World",
+    "cast",
+    "load_characters",
+    "load_scenarios",
+    "load_tasks",
+    "load_ties",
+    "starter_world",
+]

@@ -1,0 +1,255 @@
+"""The configuration of a run: typed TOML, unknown keys refused, the resolved copy saved with the run.
+
+`load` reads a file (or the bundled demo), applies `--set` overrides and checks everything that can be checked before
+any work starts. What two configs disagree on is named by `differences`.
+"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from sotopia_pi.errors import ConfigError
+
+Kind = Literal["price", "division", "meeting", "fact"]
+BASE = "base"
+EXPERT = "expert"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class WorldConfig(_Section):
+    """Which tasks there are: scenarios per verified kind, or files of tasks of one's own.
+
+    `transfer` is a second evaluation set, of kinds that `train` need not have. `castings` is how many pairs of
+    characters play each scenario.
+    """
+
+    train: dict[Kind, int] = Field(default_factory=dict)
+    test: dict[Kind, int] = Field(default_factory=dict)
+    transfer: dict[Kind, int] = Field(default_factory=dict)
+    split: Literal["test", "dev"] = "test"
+    castings: int = Field(default=1, ge=1)
+    characters: str | None = None
+    train_tasks: str | None = None
+    test_tasks: str | None = None
+
+
+class ModelsConfig(_Section):
+    """Who plays: a model name or folder, `scripted:NAME`, or for tests `fake:`."""
+
+    policy: str = "smollm2-135m"
+    expert: str = "scripted:expert"
+    partner: str = "scripted:partner"
+    prompts: str | None = None
+
+
+class SamplingConfig(_Section):
+    """How replies are drawn."""
+
+    temperature: float = Field(default=1.0, ge=0)
+    top_p: float = Field(default=1.0, gt=0, le=1)
+    max_tokens: int = Field(default=64, ge=8)
+
+
+class TrainingConfig(_Section):
+    """LoRA fine-tuning. `batch` is sequences per update, `micro_batch` how many of them are in memory at once."""
+
+    epochs: float = Field(default=2, gt=0)
+    learning_rate: float = Field(default=1e-3, gt=0)
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    warmup: float = Field(default=0.03, ge=0, lt=1)
+    batch: int = Field(default=8, ge=1)
+    micro_batch: int = Field(default=2, ge=1)
+    weight_decay: float = Field(default=0.0, ge=0)
+    lora_rank: int = Field(default=16, ge=1)
+    lora_alpha: int = Field(default=32, ge=1)
+    lora_dropout: float = Field(default=0.0, ge=0, lt=1)
+    lora_targets: str | tuple[str, ...] = "all-linear"
+    cutoff: int = Field(default=2048, ge=64)
+
+    @model_validator(mode="after")
+    def _micro_batches_fill_a_batch(self) -> Self:
+        if self.batch % self.micro_batch:
+            raise ValueError(f"batch ({self.batch}) must be a multiple of micro_batch ({self.micro_batch})")
+        return self
+
+
+class RoundConfig(_Section):
+    """One round: play, rate, select, train.
+
+    `bc`: the expert plays both roles. `sr`: the parent policy plays with itself. The result is a policy `name`, which
+    starts from `parent`'s weights. `repeats` is episodes per task. `select` names a rule and its parameters; `train`
+    and `sampling` override the run's. `replay` adds the examples selected by earlier rounds to this round's.
+    """
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9+._-]*$")
+    method: Literal["bc", "sr"]
+    parent: str = BASE
+    repeats: int = Field(default=4, ge=1)
+    select: dict[str, str | int | float] = Field(default_factory=lambda: {"rule": "top_k", "k": 2})
+    replay: tuple[str, ...] = ()
+    train: dict[str, Any] = Field(default_factory=dict)
+    sampling: dict[str, Any] = Field(default_factory=dict)
+
+
+class EvaluationConfig(_Section):
+    """Every policy in both roles of the held-out tasks, `repeats` times, against the fixed partner."""
+
+    repeats: int = Field(default=1, ge=1)
+    sampling: dict[str, Any] = Field(default_factory=dict)
+    samples: int = Field(default=3, ge=0)
+
+
+class RuntimeConfig(_Section):
+    """What changes how fast a run is, and never what it does; may differ when a run is continued."""
+
+    concurrency: int = Field(default=32, ge=1)
+    slots: int = Field(default=64, ge=1)
+    max_context: int = Field(default=3072, ge=256)
+    threads: int = Field(default=0, ge=0)
+
+
+class Config(_Section):
+    """A whole run."""
+
+    name: str = Field(default="run", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    seed: int = 1
+    max_turns: int = Field(default=20, ge=1, le=200)
+    world: WorldConfig = WorldConfig()
+    models: ModelsConfig = ModelsConfig()
+    sampling: SamplingConfig = SamplingConfig()
+    training: TrainingConfig = TrainingConfig()
+    rounds: tuple[RoundConfig, ...] = ()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    runtime: RuntimeConfig = RuntimeConfig()
+
+    @model_validator(mode="after")
+    def _rounds_follow_each_other(self) -> Self:
+        known = {BASE}
+        for item in self.rounds:
+            if item.name in known | {EXPERT}:
+                raise ValueError(f"there are two policies named {item.name!r}")
+            for earlier in (item.parent, *item.replay):
+                if earlier not in known or (earlier == BASE and earlier in item.replay):
+                    raise ValueError(f"round {item.name!r} refers to {earlier!r}, which is no earlier round")
+            self.training_of(item)
+            self.sampling_of(item)
+            known.add(item.name)
+        self.evaluation_sampling()
+        return self
+
+    def round(self, name: str) -> RoundConfig:
+        """The round that makes the policy `name`; ConfigError when there is none."""
+        for item in self.rounds:
+            if item.name == name:
+                return item
+        raise ConfigError(f"There is no round {name!r}; the rounds are: {', '.join(r.name for r in self.rounds)}.")
+
+    def training_of(self, item: RoundConfig) -> TrainingConfig:
+        """The training settings of a round: the run's with the round's overrides."""
+        return TrainingConfig.model_validate({**self.training.model_dump(), **item.train})
+
+    def sampling_of(self, item: RoundConfig) -> SamplingConfig:
+        """How the policy is sampled while a round is collected."""
+        return SamplingConfig.model_validate({**self.sampling.model_dump(), **item.sampling})
+
+    def evaluation_sampling(self) -> SamplingConfig:
+        """How policies are sampled in the evaluation."""
+        return SamplingConfig.model_validate({**self.sampling.model_dump(), **self.evaluation.sampling})
+
+
+def load(path: Path | None, overrides: Sequence[str] = ()) -> Config:
+    """The config in `path` (None: the bundled demo) with `key=value` overrides. ConfigError names what is wrong."""
+    if path is None:
+        text, where = (files("sotopia_pi") / "demo.toml").read_text(encoding="utf-8"), "the bundled demo"
+    else:
+        try:
+            text, where = path.read_text(encoding="utf-8"), str(path)
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"The config {path} cannot be read ({error}); give a TOML file.") from error
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{where} is not valid TOML: {error}.") from error
+    for override in overrides:
+        _override(values, override)
+    return parse(values, where)
+
+
+def parse(values: Mapping[str, Any], where: str) -> Config:
+    """A config from plain values; `where` they come from is named in errors."""
+    try:
+        return Config.model_validate(values)
+    except ValidationError as error:
+        lines = [_explain(detail) for detail in error.errors()]
+        raise ConfigError(f"{where}: " + "; ".join(lines) + ".") from None
+
+
+def _explain(detail: Any) -> str:
+    key = ".".join(str(part) for part in detail["loc"]) or "the config"
+    if detail["type"] == "extra_forbidden":
+        return f"{key} is not a setting; remove it or see docs/configuration.md for the settings there are"
+    return f"{key}: {detail['msg'].removeprefix('Value error, ')}"
+
+
+def _override(values: dict[str, Any], override: str) -> None:
+    """Sets one `a.b.0.c=value`; the value is TOML where it can be, else a text."""
+    key, equals, text = override.partition("=")
+    if not equals or not key.strip():
+        raise ConfigError(f"--set needs key=value, not {override!r}; for example --set training.epochs=1.")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    *parents, last = key.strip().split(".")
+    at: Any = values
+    try:
+        for part in parents:
+            at = at[int(part)] if isinstance(at, list) else at.setdefault(part, {})
+        at[int(last) if isinstance(at, list) else last] = value
+    except (ValueError, IndexError, TypeError, AttributeError):
+        raise ConfigError(f"--set {key}: there is no such place in the config.") from None
+
+
+def differences(stored: Config, given: Config) -> list[str]:
+    """The settings in which two configs disagree, `[runtime]` left out, as "key: stored → given"."""
+    a, b = (_flat(config.model_dump(mode="json", exclude={"runtime"})) for config in (stored, given))
+    return [f"{key}: {a.get(key)} → {b.get(key)}" for key in sorted(a.keys() | b.keys()) if a.get(key) != b.get(key)]
+
+
+def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    if isinstance(value, dict) and value:
+        return {k: v for key, item in value.items() for k, v in _flat(item, f"{prefix}{key}.").items()}
+    if isinstance(value, list) and value:
+        return {k: v for i, item in enumerate(value) for k, v in _flat(item, f"{prefix}{i}.").items()}
+    return {prefix.rstrip("."): value}
+
+
+def to_toml(config: Config) -> str:
+    """The resolved config as TOML that `load` reads back."""
+    values = config.model_dump(mode="json", exclude_none=True)
+    rounds = values.pop("rounds")
+    tables = {key: values.pop(key) for key in list(values) if isinstance(values[key], dict)}
+    lines = [f"{key} = {_inline(value)}" for key, value in values.items()]
+    for name, table in tables.items():
+        lines += ["", f"[{name}]", *(f"{key} = {_inline(value)}" for key, value in table.items())]
+    for item in rounds:
+        lines += ["", "[[rounds]]", *(f"{key} = {_inline(value)}" for key, value in item.items())]
+    return "\n".join(lines) + "\n"
+
+
+def _inline(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{json.dumps(key)} = {_inline(item)}" for key, item in value.items()) + " }"
+    if isinstance(value, list):
+        return "[" + ", ".join(_inline(item) for item in value) + "]"
+    return json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,103 @@
+"""The negotiator: decides, from one side and one style, what to do next in a bargain, a division or a meeting.
+
+It opens at its aspiration, comes down a step whenever the partner moves (and, unless its style is tit for tat, when
+the partner only speaks to the matter), accepts what is as good as its own next offer, says what was agreed, and
+leaves. Talk that says nothing about the matter never makes it concede.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from sotopia_pi.episodes.reading import Terms
+from sotopia_pi.episodes.scripted.ladders import DivisionLadder, Ladder, MeetingLadder, PriceLadder
+from sotopia_pi.episodes.scripted.standing import Negotiable, Standing, stand
+from sotopia_pi.episodes.scripted.styles import Style
+from sotopia_pi.episodes.views import View
+from sotopia_pi.world.checks import DivisionSide, PriceSide
+
+_EPSILON = 1e-9
+
+
+class Move(StrEnum):
+    """What a negotiator does on its turn; each move has its own sentences."""
+
+    OPEN = "open"
+    COUNTER = "counter"
+    HOLD = "hold"
+    CLARIFY = "clarify"
+    ABSURD = "absurd"
+    INSIST = "insist"
+    ACCEPT = "accept"
+    CONFIRM = "confirm"
+    CLOSE = "close"
+    GIVE_UP = "give up"
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A move, and the terms it names; CLOSE and GIVE_UP leave and name none."""
+
+    move: Move
+    terms: Terms | None = None
+
+
+def ladder_of(side: Negotiable, role: int, verb: str) -> Ladder:
+    """The terms of a negotiation as `role` sees them; `verb` is how divisions are put into words."""
+    if isinstance(side, PriceSide):
+        return PriceLadder(side)
+    if isinstance(side, DivisionSide):
+        return DivisionLadder(side, role, verb)
+    return MeetingLadder(side)
+
+
+def decide(seen: View, side: Negotiable, style: Style, ladder: Ladder) -> Decision:
+    """The next move of a role with this style. Never offers or accepts terms below share 0."""
+    now = stand(seen.role, side, ladder, seen.history)
+    agreed = now.reading.agreed
+    if agreed is not None and ladder.share(agreed) >= 0:
+        return _after_agreement(now, agreed)
+    last_chance = seen.max_turns - seen.turn_number < 2
+    next_offer = ladder.offer(_aspiration(style, now), now.own, now.theirs)
+    offered = now.offered
+    if offered is not None and _acceptable(style, ladder.share(offered), ladder.share(next_offer), last_chance):
+        return Decision(Move.ACCEPT, offered)
+    stuck = bool(now.own) and next_offer == now.own[-1]
+    if now.nonsense >= style.nonsense_limit or (stuck and now.stubborn >= style.leave_after):
+        if offered is not None and ladder.share(offered) >= style.last_resort - _EPSILON:
+            return Decision(Move.ACCEPT, offered)
+        return Decision(Move.GIVE_UP)
+    return Decision(_manner(now, ladder, stuck), next_offer)
+
+
+def _after_agreement(now: Standing, agreed: Terms) -> Decision:
+    """Leaves once both have heard the terms; says them first where the partner agreed without naming them."""
+    said = now.settled is not None and now.last_own >= now.settled
+    return Decision(Move.CLOSE) if said or now.named else Decision(Move.CONFIRM, agreed)
+
+
+def _aspiration(style: Style, now: Standing) -> float:
+    steps = now.moved + (1 - style.reciprocity) * now.held
+    gone: float = min(1.0, steps / style.patience) ** style.exponent
+    return style.opening - gone * (style.opening - style.floor)
+
+
+def _acceptable(style: Style, offered: float, own_next: float, last_chance: bool) -> bool:
+    if offered < -_EPSILON:
+        return False
+    if last_chance and offered >= style.last_resort - _EPSILON:
+        return True
+    return offered >= min(style.accept, own_next - style.margin) - _EPSILON
+
+
+def _manner(now: Standing, ladder: Ladder, stuck: bool) -> Move:
+    if now.broken == 0:
+        return Move.INSIST
+    if now.nonsense:
+        return Move.CLARIFY if now.own else Move.OPEN
+    if now.offered is not None and ladder.absurd(now.offered):
+        return Move.ABSURD
+    if not now.own:
+        return Move.OPEN
+    return Move.HOLD if stuck else Move.COUNTER

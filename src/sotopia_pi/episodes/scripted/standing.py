@@ -1,0 +1,98 @@
+"""Where a negotiation stands for one role: its own offers so far, how the partner moved, how often it made sense.
+
+Everything is worked out anew from what the role has seen, so that an agent can continue any episode.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from sotopia_pi.episodes.reading import Reading, Terms, read_negotiation
+from sotopia_pi.episodes.scripted.ladders import Ladder
+from sotopia_pi.episodes.views import Seen
+from sotopia_pi.world.checks import DivisionSide, MeetingSide, PriceSide
+
+Negotiable = PriceSide | DivisionSide | MeetingSide
+_EPSILON = 1e-9
+
+
+@dataclass
+class Standing:
+    """What `role` makes of the turns so far.
+
+    own, theirs    the offers made, in order; terms agreed on count as own offers
+    moved, held    how many of the partner's turns brought a better offer, and how many did not
+    stubborn       how many of the partner's turns, up to now, did not, without one in between that did
+    nonsense       how many of the partner's turns in a row, up to now, said nothing about the matter
+    settled        the turn since which the present agreement holds, None without one
+    broken         how many own turns ago an agreement was given up, None where that never happened
+    named          whether the partner's last turn named terms
+    """
+
+    role: int
+    reading: Reading = field(default_factory=Reading)
+    own: list[Terms] = field(default_factory=list)
+    theirs: list[Terms] = field(default_factory=list)
+    moved: int = 0
+    held: int = 0
+    stubborn: int = 0
+    nonsense: int = 0
+    settled: int | None = None
+    broken: int | None = None
+    named: bool = False
+    last_own: int = -1
+
+    @property
+    def offered(self) -> Terms | None:
+        """The partner's offer on the table."""
+        return self.reading.offers.get(1 - self.role)
+
+
+def stand(role: int, side: Negotiable, ladder: Ladder, history: Sequence[Seen]) -> Standing:
+    """Reads the whole history from the point of view of `role`."""
+    now = Standing(role)
+    for index, event in enumerate(history):
+        before, now.reading = now.reading, read_negotiation(side, history[: index + 1])
+        if event.role == role:
+            _own_turn(now, index)
+        else:
+            alone = read_negotiation(side, history[index : index + 1])
+            now.named = event.role in alone.offers
+            _their_turn(now, before.offers.get(event.role), ladder)
+        if now.reading.agreed is None:
+            if before.agreed is not None:
+                now.broken = 0
+            now.settled = None
+        elif before.agreed != now.reading.agreed:
+            now.settled = index
+    return now
+
+
+def _own_turn(now: Standing, index: int) -> None:
+    now.last_own = index
+    if now.broken is not None:
+        now.broken += 1
+    terms = now.reading.agreed if now.reading.agreed is not None else now.reading.offers.get(now.role)
+    if terms is not None and (not now.own or now.own[-1] != terms):
+        now.own.append(terms)
+
+
+def _their_turn(now: Standing, earlier: Terms | None, ladder: Ladder) -> None:
+    if now.reading.agreed is not None:
+        now.nonsense = 0
+        return
+    terms = now.offered
+    better = False
+    if terms is not None and (now.named or terms != earlier):
+        best = max(map(ladder.share, now.theirs), default=-float("inf"))
+        better = ladder.share(terms) > best + _EPSILON
+        now.theirs.append(terms)
+    elif not now.reading.rejected:
+        now.nonsense += 1
+        return
+    now.nonsense = 0
+    if better:
+        now.moved, now.stubborn = now.moved + 1, 0
+    else:
+        now.held, now.stubborn = now.held + 1, now.stubborn + 1

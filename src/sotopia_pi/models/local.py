@@ -1,0 +1,268 @@
+"""A model on this machine: transformers weights, every waiting request in one batch, one KV cache per conversation.
+
+A worker thread runs steps for as long as somebody waits. A step takes all conversations that want tokens: those that
+just arrived bring the part of their prompt that is not cached, the others one token. Conversations join and leave
+between steps. A reply ends when its JSON object closes, at an end-of-turn token, or at `max_tokens`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import random
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sotopia_pi.errors import ModelError
+from sotopia_pi.models.chat import encode_chat
+from sotopia_pi.models.jsontext import json_object_end
+from sotopia_pi.models.packing import Packing, Run, Segment, SlotCache, use_packed_attention
+from sotopia_pi.models.protocol import Completion, Message, Sampling
+from sotopia_pi.models.weights import load_model, load_tokenizer
+
+#: Prompt tokens computed in one step at most, so that a crowd of newcomers does not need the memory of all at once.
+_PREFILL = 1024
+
+
+@dataclass(slots=True)
+class _Request:
+    """A reply being written. `context` is prompt and reply so far; `cached` prompt tokens came from the cache."""
+
+    conversation: str
+    context: list[int]
+    prompt: int
+    sampling: Sampling
+    dice: random.Random
+    answer: Any  # concurrent.futures.Future[Completion]
+    cached: int = 0
+    text: str = ""
+    done: bool = False
+
+
+@dataclass(slots=True)
+class _Slot:
+    """A place in the cache: whose it is, the tokens it holds, and whether a reply is being written in it."""
+
+    conversation: str = ""
+    tokens: list[int] = field(default_factory=list)
+    request: _Request | None = None
+    used: int = 0
+
+
+class LocalModel:
+    """Weights in this process. `name` may be that of a policy whose `adapter` is merged into the base weights."""
+
+    def __init__(
+        self,
+        weights: str,
+        adapter: Path | None = None,
+        name: str | None = None,
+        slots: int = 64,
+        max_context: int = 3072,
+    ) -> None:
+        self._name = name or weights
+        self._tokenizer = load_tokenizer(weights)
+        self._model = load_model(weights, adapter)
+        use_packed_attention(self._model)
+        config = self._model.config
+        length = min(max_context, getattr(config, "max_position_embeddings", max_context))
+        self._cache = SlotCache(config, slots, length, next(self._model.parameters()))
+        self._slots = [_Slot() for _ in range(slots)]
+        stops = self._model.generation_config.eos_token_id
+        self._stops = set(stops if isinstance(stops, list) else [stops]) | {self._tokenizer.eos_token_id}
+        self._inbox: queue.SimpleQueue[_Request | str | None] = queue.SimpleQueue()
+        self._waiting: list[_Request] = []
+        self._clock = 0
+        self._worker = threading.Thread(target=self._work, name=f"model {self._name}", daemon=True)
+        self._worker.start()
+
+    @property
+    def name(self) -> str:
+        """How the model is called in the config and in reports."""
+        return self._name
+
+    async def complete(
+        self, messages: Sequence[Message], sampling: Sampling, seed: int, conversation: str = ""
+    ) -> Completion:
+        """The model's reply; equal seeds draw equal tokens wherever the logits agree."""
+        from concurrent.futures import Future
+
+        ids = encode_chat(self._tokenizer, messages, prompt=True).ids
+        if len(ids) + sampling.max_tokens > self._cache.length:
+            raise ModelError(
+                f"A conversation of {len(ids)} tokens does not fit {self._name}'s context of {self._cache.length}; "
+                "lower max_turns or raise max_context."
+            )
+        if not self._worker.is_alive():
+            raise ModelError(f"The model {self._name} is closed.")
+        answer: Future[Completion] = Future()
+        self._inbox.put(_Request(conversation, ids, len(ids), sampling, random.Random(seed), answer))
+        return await asyncio.wrap_future(answer)
+
+    async def release(self, conversation: str) -> None:
+        """Frees the conversation's place in the cache."""
+        self._inbox.put(conversation)
+
+    def close(self) -> None:
+        """Stops the worker and frees the memory."""
+        self._inbox.put(None)
+        self._worker.join()
+        self._model = None
+        self._cache.layers.clear()
+
+    def _work(self) -> None:
+        while True:
+            busy = bool(self._waiting) or any(slot.request for slot in self._slots)
+            if not self._receive(block=not busy):
+                return
+            try:
+                with torch.inference_mode():
+                    self._step()
+            except (RuntimeError, MemoryError) as error:  # out of memory, above all: tell everybody who waits
+                self._fail(error)
+
+    def _receive(self, block: bool) -> bool:
+        """Takes what has arrived; False when the model is being closed."""
+        while True:
+            try:
+                item = self._inbox.get(block=block)
+            except queue.Empty:
+                return True
+            block = False
+            if item is None:
+                self._fail(ModelError(f"The model {self._name} was closed."))
+                return False
+            if isinstance(item, str):
+                self._forget(item)
+            else:
+                self._waiting.append(item)
+
+    def _fail(self, error: Exception) -> None:
+        for request in [*self._waiting, *(slot.request for slot in self._slots if slot.request)]:
+            request.answer.set_exception(ModelError(f"The model {self._name} stopped: {error}"))
+        self._waiting.clear()
+        for slot in self._slots:
+            slot.request, slot.conversation, slot.tokens = None, "", []
+
+    def _forget(self, conversation: str) -> None:
+        for slot in self._slots:
+            if slot.conversation == conversation and slot.request is None:
+                slot.conversation, slot.tokens = "", []
+
+    def _admit(self) -> None:
+        """Gives waiting requests a slot: their conversation's own, else a free one, else the longest unused."""
+        budget = _PREFILL
+        left: list[_Request] = []
+        for request in self._waiting:
+            slot = self._slot_for(request.conversation) if budget > 0 else None
+            if slot is None:
+                left.append(request)
+                continue
+            keep = _common_prefix(slot.tokens, request.context[:-1])
+            slot.conversation, slot.tokens, slot.request = request.conversation, slot.tokens[:keep], request
+            request.cached = keep
+            budget -= request.prompt - keep
+        self._waiting = left
+
+    def _slot_for(self, conversation: str) -> _Slot | None:
+        free = [slot for slot in self._slots if slot.request is None]
+        if not free:
+            return None
+        own = [slot for slot in free if conversation and slot.conversation == conversation]
+        return own[0] if own else min(free, key=lambda slot: (slot.conversation != "", slot.used))
+
+    def _step(self) -> None:
+        self._admit()
+        self._clock += 1
+        active = [(index, slot) for index, slot in enumerate(self._slots) if slot.request]
+        if not active:
+            return
+        packing, ids, positions, last = self._pack(active)
+        device = self._model.device
+        logits = self._model(
+            input_ids=torch.tensor([ids], device=device),
+            position_ids=torch.tensor([positions], device=device),
+            logits_to_keep=torch.tensor(last, device=device),
+            use_cache=False,
+            packing=packing,
+        ).logits[0]
+        requests = [slot.request for _, slot in active if slot.request]
+        for (_, slot), token in zip(active, _draw(logits, requests), strict=True):
+            self._extend(slot, token)
+
+    def _pack(self, active: list[tuple[int, _Slot]]) -> tuple[Packing, list[int], list[int], list[int]]:
+        """One row: first the conversations with one new token, in slot order, then the others.
+
+        Returns the layout, token ids, positions, and for each active slot where its last token is in the row.
+        """
+        ids: list[int] = []
+        positions: list[int] = []
+        last: dict[int, int] = {}
+        segments: list[Segment] = []
+        runs: list[tuple[int, int, list[int]]] = []
+        ordered = sorted(active, key=lambda pair: len(_new(pair[1])) > 1)
+        for index, slot in ordered:
+            new, holds, start = _new(slot), len(slot.tokens), len(ids)
+            ids += new
+            positions += range(holds, holds + len(new))
+            last[index] = len(ids) - 1
+            if len(new) > 1:
+                segments.append(Segment(start, len(ids), index, holds))
+            elif runs and runs[-1][1] + len(runs[-1][2]) == index:
+                runs[-1][2].append(holds)
+            else:
+                runs.append((start, index, [holds]))
+            slot.tokens = slot.tokens + new
+            slot.used = self._clock
+        like = self._cache.layers[0][0]
+        packing = Packing(segments, self._cache, [Run.of(start, slot, holds, like) for start, slot, holds in runs])
+        return packing, ids, positions, [last[index] for index, _ in active]
+
+    def _extend(self, slot: _Slot, token: int) -> None:
+        request = slot.request
+        assert request is not None
+        stopped = token in self._stops
+        if not stopped:
+            request.context.append(token)
+            request.text = self._tokenizer.decode(request.context[request.prompt :])
+        written = len(request.context) - request.prompt
+        end = json_object_end(request.text) if "}" in request.text else None
+        if stopped or end is not None or written >= request.sampling.max_tokens:
+            slot.request = None
+            text = request.text if end is None else request.text[:end]
+            if not request.answer.cancelled():
+                request.answer.set_result(Completion(text, request.prompt, request.cached, written))
+
+
+def _new(slot: _Slot) -> list[int]:
+    assert slot.request is not None
+    return slot.request.context[len(slot.tokens) :]
+
+
+def _common_prefix(a: Sequence[int], b: Sequence[int]) -> int:
+    n = min(len(a), len(b))
+    return next((i for i in range(n) if a[i] != b[i]), n)
+
+
+def _draw(logits: torch.Tensor, requests: Sequence[_Request]) -> list[int]:
+    """One token per row of `logits`, by inverse transform sampling with each request's own dice."""
+    temperature = torch.tensor([max(r.sampling.temperature, 1e-4) for r in requests], device=logits.device)
+    probabilities = (logits.float() / temperature[:, None]).softmax(dim=-1)
+    top_p = torch.tensor([r.sampling.top_p for r in requests], device=logits.device)
+    order = None
+    if bool((top_p < 1).any()):
+        probabilities, order = probabilities.sort(dim=-1, descending=True)
+        before = probabilities.cumsum(dim=-1) - probabilities
+        probabilities = probabilities.masked_fill(before >= top_p[:, None], 0.0)
+    mass = probabilities.double().cumsum(dim=-1)
+    dice = torch.tensor([r.dice.random() for r in requests], dtype=torch.float64, device=logits.device)
+    drawn = torch.searchsorted(mass, (dice * mass[:, -1])[:, None], right=True).clamp(max=logits.shape[-1] - 1)
+    drawn = drawn if order is None else order.gather(1, drawn)
+    best = logits.argmax(dim=-1)
+    greedy = torch.tensor([r.sampling.temperature <= 0 for r in requests], device=logits.device)
+    return torch.where(greedy, best, drawn[:, 0]).tolist()

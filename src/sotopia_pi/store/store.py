@@ -1,0 +1,293 @@
+"""Store: everything a run keeps, as records in and records out."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from sqlalchemy import Select, delete, func, insert, select, tuple_
+
+from sotopia_pi.episodes.records import Episode
+from sotopia_pi.errors import StoreError
+from sotopia_pi.ratings.records import Rating
+from sotopia_pi.store.database import Database, is_sqlite, parse_url
+from sotopia_pi.store.migrations import VERSION_KEY, migrate_once, stored_version
+from sotopia_pi.store.queries import add, add_one, read_tasks, replace
+from sotopia_pi.store.rows import Row, episode_row, rating_row, read_episode, read_rating, turn_rows
+from sotopia_pi.store.schema import (
+    CHARACTERS,
+    EPISODES,
+    META,
+    RATINGS,
+    SCENARIOS,
+    SELECTIONS,
+    STAGES,
+    TASK_CHARACTERS,
+    TASK_GROUPS,
+    TASKS,
+    TURNS,
+)
+from sotopia_pi.world.records import Character, Scenario, SocialTask
+
+#: How many episodes or ratings are in memory at a time when they are streamed; far below SQLite's limit of 32,766
+#: values per query.
+PAGE = 256
+
+
+class Store:
+    """The database of one run. Every method may raise StoreError.
+
+    A method that writes is one transaction: it has stored everything when it returns and nothing when it raises.
+    Threads and processes may share a database; an asyncio program may call the methods directly, they are short.
+    """
+
+    def __init__(self, database: Database) -> None:
+        """Over a database whose schema is up to date; use `open`."""
+        self._database = database
+
+    @classmethod
+    def open(cls, where: Path | str, *, create: bool = True, wait: float = 30.0) -> Store:
+        """Opens the SQLite file `where` or the database at a URL; an older schema is brought up to date.
+
+        A missing file is created, or refused when `create` is False; its folder must exist. `wait` is how many
+        seconds a write waits for another process that writes. StoreError when the database is damaged, of another
+        program, of a newer version of this one, locked, or may not be written.
+        """
+        url = parse_url(where)
+        if is_sqlite(url) and url.database and not (path := Path(url.database)).exists():
+            if not create:
+                raise StoreError(f"{path} does not exist: check the path of the run")
+            if not path.parent.is_dir():
+                raise StoreError(f"the folder {path.parent} does not exist: create it first")
+        database = Database(url, wait)
+        try:
+            with database.reading() as connection:  # before anything is changed: the file may not be ours
+                stored_version(connection, database.where)
+            database.use_wal()
+            migrating = True
+            while migrating:
+                with database.writing(alone=True) as connection:
+                    migrating = migrate_once(connection, database.where)
+        except StoreError:
+            database.engine.dispose()
+            raise
+        return cls(database)
+
+    @property
+    def where(self) -> str:
+        """The file or the URL, without its password."""
+        return self._database.where
+
+    def close(self) -> None:
+        """Closes every connection."""
+        self._database.engine.dispose()
+
+    def __enter__(self) -> Self:
+        """The store itself."""
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        """Closes every connection."""
+        self.close()
+
+    # Facts about the run
+
+    def meta(self, key: str) -> Any | None:
+        """The JSON value stored under `key`, None if there is none."""
+        with self._database.reading() as connection:
+            return connection.scalar(select(META.c.value).where(META.c.key == key))
+
+    def set_meta(self, key: str, value: Any) -> None:
+        """Stores a JSON value under `key`, in place of an earlier one."""
+        if key == VERSION_KEY:
+            raise ValueError(f"{key!r} belongs to the store")
+        with self._database.writing() as connection:
+            replace(connection, META, [{"key": key, "value": value}])
+
+    def finish_stage(self, name: str, facts: dict[str, Any]) -> None:
+        """Records that a stage is finished, with JSON-able facts about it, in place of earlier ones."""
+        with self._database.writing(alone=True) as connection:
+            position = connection.scalar(select(STAGES.c.position).where(STAGES.c.name == name))
+            if position is None:
+                position = connection.scalar(select(func.count()).select_from(STAGES))
+            replace(connection, STAGES, [{"name": name, "position": position, "facts": facts}])
+
+    def stage(self, name: str) -> dict[str, Any] | None:
+        """The facts of a finished stage; None while it is not finished."""
+        return self.stages().get(name)
+
+    def stages(self) -> dict[str, dict[str, Any]]:
+        """The finished stages with their facts, in the order in which they were finished."""
+        with self._database.reading() as connection:
+            rows = connection.execute(select(STAGES.c.name, STAGES.c.facts).order_by(STAGES.c.position, STAGES.c.name))
+            return {row.name: row.facts for row in rows}
+
+    # Tasks
+
+    def add_tasks(self, group: str, tasks: Iterable[SocialTask]) -> None:
+        """Appends tasks to a group in their order; those that the group holds keep their place."""
+        tasks = list(tasks)
+        with self._database.writing(alone=True) as connection:
+            characters = {character.id: character for task in tasks for character in task.characters}
+            scenarios = {task.scenario.id: task.scenario for task in tasks}
+            add(connection, CHARACTERS, [_record_row(id, record) for id, record in characters.items()])
+            add(connection, SCENARIOS, [_record_row(id, record) for id, record in scenarios.items()])
+            add(connection, TASKS, [{"id": task.id, "scenario_id": task.scenario.id} for task in tasks])
+            cast = [
+                {"task_id": task.id, "role": role, "character_id": character.id}
+                for task in tasks
+                for role, character in enumerate(task.characters)
+            ]
+            add(connection, TASK_CHARACTERS, cast)
+            query = select(TASK_GROUPS.c.task_id).where(TASK_GROUPS.c.name == group)
+            held = set(connection.scalars(query))
+            new = [id for id in dict.fromkeys(task.id for task in tasks) if id not in held]
+            rows = [{"name": group, "position": len(held) + n, "task_id": id} for n, id in enumerate(new)]
+            add(connection, TASK_GROUPS, rows)
+
+    def tasks(self, group: str) -> list[SocialTask]:
+        """The tasks of a group in their order; empty if there is no such group."""
+        members = select(TASK_GROUPS.c.task_id).where(TASK_GROUPS.c.name == group)
+        with self._database.reading() as connection:
+            held = read_tasks(connection, members)
+            return [held[id] for id in connection.scalars(members.order_by(TASK_GROUPS.c.position))]
+
+    def task(self, task_id: str) -> SocialTask:
+        """The task with this id. StoreError if it is not stored."""
+        with self._database.reading() as connection:
+            held = read_tasks(connection, select(TASKS.c.id).where(TASKS.c.id == task_id))
+        if task_id not in held:
+            raise StoreError(f"{self.where} holds no task {task_id!r}: check the id")
+        return held[task_id]
+
+    def task_groups(self) -> dict[str, int]:
+        """The groups by name and how many tasks each has."""
+        query = (
+            select(TASK_GROUPS.c.name, func.count().label("tasks"))
+            .group_by(TASK_GROUPS.c.name)
+            .order_by(TASK_GROUPS.c.name)
+        )
+        with self._database.reading() as connection:
+            return {row.name: row.tasks for row in connection.execute(query)}
+
+    # Episodes
+
+    def episode_keys(self, stage: str) -> set[str]:
+        """The keys of every stored episode of a stage, failed ones included."""
+        with self._database.reading() as connection:
+            return set(connection.scalars(select(EPISODES.c.key).where(EPISODES.c.stage == stage)))
+
+    def add_episode(self, episode: Episode, ratings: Sequence[Rating] = ()) -> bool:
+        """Stores an episode and its ratings; False, and nothing changed, if its key is stored already.
+
+        Its task must be stored before it.
+        """
+        if any(rating.episode != episode.key for rating in ratings):
+            raise ValueError(f"a rating is not of the episode {episode.key!r} that it comes with")
+        with self._database.writing() as connection:
+            if not add_one(connection, EPISODES, episode_row(episode)):
+                return False
+            if episode.turns:
+                connection.execute(insert(TURNS), turn_rows(episode))
+            replace(connection, RATINGS, [rating_row(rating) for rating in ratings])
+        return True
+
+    def episodes(self, stage: str | None = None, *, keys: Collection[str] | None = None) -> Iterator[Episode]:
+        """Episodes by key, those of a stage or with one of `keys` if given.
+
+        They are read a few hundred at a time, each batch in a transaction of its own, so that the database is free
+        while the caller works on them; the caller may write to it meanwhile.
+        """
+        query = select(EPISODES).order_by(EPISODES.c.key)
+        if stage is not None:
+            query = query.where(EPISODES.c.stage == stage)
+        if keys is not None:
+            ordered = sorted(set(keys))
+            for start in range(0, len(ordered), PAGE):
+                yield from self._episodes(query.where(EPISODES.c.key.in_(ordered[start : start + PAGE])))
+            return
+        page = self._episodes(query.limit(PAGE))
+        while page:
+            yield from page
+            page = self._episodes(query.where(EPISODES.c.key > page[-1].key).limit(PAGE))
+
+    def _episodes(self, query: Select[Any]) -> list[Episode]:
+        with self._database.reading() as connection:
+            rows = connection.execute(query).mappings().all()
+            turns = select(TURNS).where(TURNS.c.episode_key.in_([row["key"] for row in rows]))
+            by_episode = defaultdict(list)
+            for turn in connection.execute(turns.order_by(TURNS.c.episode_key, TURNS.c.number)).mappings():
+                by_episode[turn["episode_key"]].append(turn)
+            return [read_episode(row, by_episode[row["key"]]) for row in rows]
+
+    def episode(self, key: str) -> Episode:
+        """The episode with this key. StoreError if it is not stored."""
+        found = self._episodes(select(EPISODES).where(EPISODES.c.key == key))
+        if not found:
+            raise StoreError(f"{self.where} holds no episode {key!r}: check the key")
+        return found[0]
+
+    def counts(self, stage: str) -> tuple[int, int]:
+        """How many episodes of a stage are completed and how many failed."""
+        query = select(func.count(), func.count(EPISODES.c.failure)).where(EPISODES.c.stage == stage)
+        with self._database.reading() as connection:
+            stored, failed = connection.execute(query).one()
+        return stored - failed, failed
+
+    def drop_failed(self, stage: str) -> int:
+        """Removes the failed episodes of a stage, so that they are played again; how many there were."""
+        with self._database.writing() as connection:
+            query = delete(EPISODES).where(EPISODES.c.stage == stage, EPISODES.c.failure.is_not(None))
+            return connection.execute(query).rowcount
+
+    # Ratings and selections
+
+    def add_ratings(self, ratings: Sequence[Rating]) -> None:
+        """Stores ratings, each in place of the same rater's earlier one of the same episode and role."""
+        # Writers that go through the rows in the same order cannot block each other.
+        rows = sorted((rating_row(rating) for rating in ratings), key=_identity)
+        with self._database.writing() as connection:
+            replace(connection, RATINGS, rows)
+
+    def ratings(self, stage: str | None = None, rater: str | None = None) -> Iterator[Rating]:
+        """Ratings by episode, role and rater, those of a stage or of one rater if given; streamed like episodes."""
+        identity = (RATINGS.c.episode_key, RATINGS.c.role, RATINGS.c.rater)
+        query = select(RATINGS).order_by(*identity).limit(PAGE)
+        if stage is not None:
+            query = query.join(EPISODES, EPISODES.c.key == RATINGS.c.episode_key).where(EPISODES.c.stage == stage)
+        if rater is not None:
+            query = query.where(RATINGS.c.rater == rater)
+        page = self._ratings(query)
+        while page:
+            yield from page
+            last = page[-1]
+            page = self._ratings(query.where(tuple_(*identity) > (last.episode, last.role, last.rater)))
+
+    def _ratings(self, query: Select[Any]) -> list[Rating]:
+        with self._database.reading() as connection:
+            return [read_rating(row) for row in connection.execute(query).mappings()]
+
+    def set_selection(self, name: str, chosen: Sequence[tuple[str, int]]) -> None:
+        """Stores which (episode key, role) pairs were selected, in order, in place of an earlier selection."""
+        rows = [{"name": name, "position": n, "episode_key": key, "role": role} for n, (key, role) in enumerate(chosen)]
+        with self._database.writing(alone=True) as connection:
+            connection.execute(delete(SELECTIONS).where(SELECTIONS.c.name == name))
+            if rows:
+                connection.execute(insert(SELECTIONS), rows)
+
+    def selection(self, name: str) -> list[tuple[str, int]]:
+        """The selected (episode key, role) pairs in order; empty if nothing was selected under this name."""
+        query = select(SELECTIONS.c.episode_key, SELECTIONS.c.role).where(SELECTIONS.c.name == name)
+        with self._database.reading() as connection:
+            return [(key, role) for key, role in connection.execute(query.order_by(SELECTIONS.c.position))]
+
+
+def _identity(row: Row) -> tuple[str, int, str]:
+    return row["episode_key"], row["role"], row["rater"]
+
+
+def _record_row(id: str, record: Character | Scenario) -> Row:
+    return {"id": id, "record": record.model_dump(mode="json")}
