@@ -385,7 +385,7 @@ def test_two_processes_create_and_fill_one_database(where: str) -> None:
 
 @pytest.mark.parametrize("after", [1, 37])
 def test_a_killed_writer_loses_nothing_it_had_stored(where: str, after: int) -> None:
-    writer = start_writer(where, "a", 100_000)
+    writer = start_writer(where, "a", 5_000)
     assert writer.stdout is not None
     acknowledged = [writer.stdout.readline().strip() for _ in range(after)]
     writer.kill()

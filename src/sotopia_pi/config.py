@@ -95,7 +95,7 @@ class RoundConfig(_Section):
     method: Literal["bc", "sr"]
     parent: str = BASE
     repeats: int = Field(default=4, ge=1)
-    select: dict[str, str | int | float] = Field(default_factory=lambda: {"rule": "top_k", "k": 2})
+    select: dict[str, Any] = Field(default_factory=lambda: {"rule": "top_k", "k": 2})
     replay: tuple[str, ...] = ()
     train: dict[str, Any] = Field(default_factory=dict)
     sampling: dict[str, Any] = Field(default_factory=dict)

@@ -22,7 +22,7 @@ _SMALL_TALK = (
 
 
 class FakeModel:
-    """Answers with `answer(messages, seed)`, or with `replies` in turn; raises ModelError where `reachable` is False."""
+    """Answers with `answer(messages, seed)`, or with `replies` in turn; ModelError where `reachable` is False."""
 
     def __init__(
         self,

@@ -128,7 +128,8 @@ def _convert(gguf: Path, folder: Path) -> None:
         if hasattr(config, leftover):
             delattr(config, leftover)
     # A model loaded from GGUF counts as quantised and refuses to be saved, so its state moves to a plain one.
-    plain = AutoModelForCausalLM.from_config(config).to(torch.float32)
+    plain: Any = AutoModelForCausalLM.from_config(config)  # type: ignore[no-untyped-call]
+    plain = plain.to(torch.float32)
     plain.load_state_dict(loaded.state_dict())
     plain.save_pretrained(str(folder))
     AutoTokenizer.from_pretrained(str(gguf.parent), **options).save_pretrained(str(folder))

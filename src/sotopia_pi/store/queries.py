@@ -24,7 +24,8 @@ def add(connection: Connection, table: Table, rows: list[Row]) -> None:
 
 def add_one(connection: Connection, table: Table, row: Row) -> bool:
     """Inserts a row; False if it is stored already."""
-    return connection.execute(_upsert(connection, table).values(row).on_conflict_do_nothing()).rowcount == 1
+    statement = _upsert(connection, table).values(row).on_conflict_do_nothing()
+    return connection.execute(statement, execution_options={"preserve_rowcount": True}).rowcount == 1
 
 
 def replace(connection: Connection, table: Table, rows: list[Row]) -> None:

@@ -115,6 +115,11 @@ class Store:
                 position = connection.scalar(select(func.count()).select_from(STAGES))
             replace(connection, STAGES, [{"name": name, "position": position, "facts": facts}])
 
+    def reopen_stage(self, name: str) -> None:
+        """Forgets that a stage is finished; what it stored stays."""
+        with self._database.writing() as connection:
+            connection.execute(delete(STAGES).where(STAGES.c.name == name))
+
     def stage(self, name: str) -> dict[str, Any] | None:
         """The facts of a finished stage; None while it is not finished."""
         return self.stages().get(name)

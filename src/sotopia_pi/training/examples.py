@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sotopia_pi.episodes.records import Episode
-from sotopia_pi.episodes.views import messages, view
+from sotopia_pi.episodes.views import MAX_TURNS, messages, view
 from sotopia_pi.models.chat import encode_chat
 from sotopia_pi.models.protocol import Message
 from sotopia_pi.prompts import Prompts
@@ -35,9 +35,11 @@ class Tokens:
     targets: list[int]
 
 
-def example(task: SocialTask, episode: Episode, role: int, prompts: Prompts | None = None) -> Example:
+def example(
+    task: SocialTask, episode: Episode, role: int, max_turns: int = MAX_TURNS, prompts: Prompts | None = None
+) -> Example:
     """The example of one role: its view after the last turn, whose assistant messages are its actions."""
-    seen = view(task, role, episode.turns)
+    seen = view(task, role, episode.turns, max_turns)
     own = [turn for turn in episode.turns if turn.role == role]
     return Example(episode.key, role, messages(seen, "chat", prompts), [turn.valid for turn in own])
 

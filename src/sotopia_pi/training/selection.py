@@ -103,7 +103,8 @@ def select(candidates: Sequence[Candidate], name: str, **parameters: Any) -> lis
     unknown = set(parameters) - known
     if unknown:
         raise ConfigError(
-            f"The selection rule {name!r} does not know {', '.join(sorted(unknown))}; it knows: {', '.join(sorted(known))}."
+            f"The selection rule {name!r} does not know {', '.join(sorted(unknown))}; "
+            f"it knows: {', '.join(sorted(known))}."
         )
     return RULES[name](candidates, **parameters)
 

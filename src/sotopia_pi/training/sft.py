@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import shutil
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +121,7 @@ def _trainer(
                 position_ids=inputs["position_ids"],
                 logits_to_keep=at - 1,
                 use_cache=False,
-                packing=Packing([Segment(a, b) for a, b in zip(borders, borders[1:], strict=False)]),
+                packing=Packing([Segment(a, b) for a, b in pairwise(borders)]),
             ).logits[0]
             loss = cross_entropy(logits.float(), labels[at], reduction="sum") / (num_items_in_batch or len(at))
             if not math.isfinite(loss.item()):
@@ -131,7 +132,10 @@ def _trainer(
             return loss
 
     def collate(batch: list[Tokens]) -> dict[str, Any]:
-        ids, positions, labels, borders = [], [], [], [0]
+        ids: list[int] = []
+        positions: list[int] = []
+        labels: list[int] = []
+        borders = [0]
         for item in batch:
             wanted = set(item.targets)
             ids += item.ids
@@ -183,5 +187,3 @@ class _Sequences:
 
     def __getitem__(self, index: int) -> Tokens:
         return self._items[index]
-
-

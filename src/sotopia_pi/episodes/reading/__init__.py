@@ -6,37 +6,45 @@ Language is loose and a model's words are untrusted; where the words do not deci
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
+from sotopia_pi.episodes.reading.division import read_division
+from sotopia_pi.episodes.reading.fact import FactReading, read_fact, said_guarded
+from sotopia_pi.episodes.reading.meeting import read_meeting
+from sotopia_pi.episodes.reading.price import read_price
+from sotopia_pi.episodes.reading.standing import Standing
+from sotopia_pi.episodes.reading.terms import Division, Reading, Said, Terms
+from sotopia_pi.episodes.records import ActionType
 from sotopia_pi.episodes.views import Seen
 from sotopia_pi.world.checks import DivisionSide, MeetingSide, PriceSide
 
-#: How many of each item goes to each role: one dict per role, together the counts of the check.
-Division = tuple[dict[str, int], dict[str, int]]
-
-#: What can be agreed: a price in dollars, a division, or an option (a time or a place).
-Terms = float | Division | str
-
-
-@dataclass(frozen=True)
-class Reading:
-    """Where a negotiation stands after the turns that were read.
-
-    `offers` has each role's latest offer that still stands (not withdrawn). `agreed` is what both last agreed on,
-    None without an agreement. `undecided` says in a few words why the agreement cannot be told, else None.
-    `rejected` tells whether the last turn turned the other's standing offer down.
-    """
-
-    offers: dict[int, Terms] = field(default_factory=dict)
-    agreed: Terms | None = None
-    undecided: str | None = None
-    rejected: bool = False
+__all__ = ["Division", "FactReading", "Reading", "Terms", "read_fact", "read_negotiation", "said_guarded"]
 
 
 def read_negotiation(side: PriceSide | DivisionSide | MeetingSide, history: Sequence[Seen]) -> Reading:
-    """Reads a bargain, a division or a meeting. Uses only what both roles know of `side`: item, counts, options.
+    """Reads a bargain, a division or a meeting. Uses only what both roles know of `side`: listed price, counts, options.
 
     Words count when spoken (speak), done (action, non-verbal communication: "nods", "shakes hands on it") or given
-    on leaving.
+    on leaving. The first 4,000 characters of a turn are read.
     """
-    raise NotImplementedError
+    standing = Standing(lasting=isinstance(side, MeetingSide))
+    for seen in history:
+        if seen.role not in (0, 1):
+            continue
+        if seen.action.type is ActionType.NONE or not seen.action.argument.strip():
+            standing.silence()
+        else:
+            standing.hear(seen.role, _said(side, seen, standing))
+    return standing.reading()
+
+
+def _said(side: PriceSide | DivisionSide | MeetingSide, seen: Seen, standing: Standing) -> Said:
+    text = seen.action.argument
+    deed = seen.action.type in (ActionType.NON_VERBAL, ActionType.ACT)
+    own, other = standing.offers(seen.role), standing.offers(1 - seen.role)
+    match side:
+        case PriceSide():
+            return read_price(side, text, deed, own, other)
+        case DivisionSide():
+            return read_division(side, text, deed, seen.role)
+        case _:
+            return read_meeting(side, text, deed, own, other)

@@ -65,7 +65,9 @@ _WITHDRAW = re.compile(
     r"\bchanged my mind\b|\bchanging my mind\b|\boff the table\b|\bwithdraw(?:n|ing|s)?\b|\bno longer (?:available|stands?|on the table|offer(?:ing)?|willing)\b|\bscratch that\b|\bi misspoke\b|\bdeal(?: is|'s) off\b|"
     r"\bback(?:ing)? out\b|\bi(?:'ve| have)? reconsidered\b|\bon second thoughts?\b|\bhaving second thoughts\b|\bcall(?:ing)? (?:it|this|the deal) off\b|\bmy mistake\b|\b(?:cancel|call off) (?:the|our|this) (?:deal|sale|agreement)\b|\boffer (?:is|has) (?:gone|expired|over)\b"
 )
-_NOT_WITHDRAWN = re.compile(r"\b(?:won't|not|never|haven't|don't|didn't|hasn't|can't|cannot|if|unless|before|until) (?:\w+ ){0,2}(?:take|forget|changed|change|withdraw|back|off)")
+_NOT_WITHDRAWN = re.compile(
+    r"\b(?:won't|not|never|haven't|don't|didn't|hasn't|can't|cannot|if|unless|before|until) (?:\w+ ){0,2}(?:take|forget|changed|change|withdraw|back|off)"
+)
 _ENDS = re.compile(
     r"\bno deal\b|\bdeal(?: is|'s) off\b|\bchanged my mind\b|\bi'm out\b|\bnot (?:a deal|agreed)\b|\b(?:never|didn't|did not|haven't|have not) (?:actually )?agree|\bcan't do (?:it|this|that)\b|\bcannot do (?:it|this|that)\b|\bnot interested\b|\bno longer (?:interested|want)\b"
 )
@@ -73,11 +75,19 @@ _ASSENT = re.compile(
     r"\b(?:final|best|firm|last) (?:offer|price)\b|\btake it or leave it\b|\bdeal$|\bwhat do you (?:say|think)\b|\b(?:does|would|will) (?:that|it|this) (?:work|do|be|suit)\b|\bhow does that sound\b|\bsound (?:good|fair|ok)|"
     r"\bis that (?:ok|okay|fair|alright|good)\b|\bcan we agree\b|\bare you in\b|\binterested\b|\bdo we have\b|\bwill you (?:take|accept)\b|\bdo you (?:accept|agree)\b|\bright$|\bok$|\bokay$|\bagreed$|\bwhat about\b|\bhow about\b"
 )
-_REQUEST = re.compile(r"^but (?:only|can|could|would|will|you|i (?:need|want|also|do|would|get)|i'd|please|not)\b|^but .*\b(?:throw in|include|add)\b")
+_REQUEST = re.compile(
+    r"^but (?:only|can|could|would|will|you|i (?:need|want|also|do|would|get)|i'd|please|not)\b|^but .*\b(?:throw in|include|add)\b"
+)
 _UNDO = re.compile(r"^(?:(?:no|oh|but|hm+) )*(?:wait|actually|hold on|sorry|no)\b")
-_LATER_CONDITION = re.compile(r"^(?:but |and |only |though |that is |just )*(?:only )?(?:if|as long as|provided|on one condition|under one condition|assuming)\b")
-_NOD = re.compile(r"\b(?:nods?|nodding|shakes? (?:\w+ ){0,3}hands?|shakes? (?:\w+ )?on it|thumbs[ -]up|hands? over|high[ -]fives?|seals? the deal|accepts?|agrees|fist[ -]bump)\b")
-_UNSURE_NOD = re.compile(r"\b(?:thoughtful|slowly|consider|think|understand|sympath|politely|listen|encourag|shakes? (?:\w+ )?head|pause|hesita|but|not|refus|declin)")
+_LATER_CONDITION = re.compile(
+    r"^(?:but |and |only |though |that is |just )*(?:only )?(?:if|as long as|provided|on one condition|under one condition|assuming)\b"
+)
+_NOD = re.compile(
+    r"\b(?:nods?|nodding|shakes? (?:\w+ ){0,3}hands?|shakes? (?:\w+ )?on it|thumbs[ -]up|hands? over|high[ -]fives?|seals? the deal|accepts?|agrees|fist[ -]bump)\b"
+)
+_UNSURE_NOD = re.compile(
+    r"\b(?:thoughtful|slowly|consider|think|understand|sympath|politely|listen|encourag|shakes? (?:\w+ )?head|pause|hesita|but|not|refus|declin)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +115,9 @@ def read_cues(parts: tuple[Clause, ...], deed: bool = False) -> Cues:
             withdraw_at = index
         elif _accepts(text, clause, deed):
             accept_at, conditional = index, clause.conditional
-        elif _REFUSE.search(text) and not (clause.question and clause.text.startswith(("would", "do you", "is it too"))):
+        elif _REFUSE.search(text) and not (
+            clause.question and clause.text.startswith(("would", "do you", "is it too"))
+        ):
             refuse_at = index
         ends = ends or (bool(_ENDS.search(text)) and not clause.question)
         if accept_at >= 0 and accept_at < index and _turns_conditional(text, clause, parts[accept_at]):
@@ -150,6 +162,8 @@ def _agrees_weakly(parts: tuple[Clause, ...]) -> bool:
     if not parts or parts[0].question or not _WEAK.match(parts[0].text):
         return False
     return all(
-        _WEAK.match(part.text) or (_IDLE.search(part.text) and not _HEDGE.search(part.text)) or len(part.text.split()) == 1
+        _WEAK.match(part.text)
+        or (_IDLE.search(part.text) and not _HEDGE.search(part.text))
+        or len(part.text.split()) == 1
         for part in parts[1:]
     )

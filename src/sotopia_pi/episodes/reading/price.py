@@ -97,29 +97,38 @@ def _value(match: re.Match[str], text: str, listed: float) -> float | None:
 _PER = re.compile(r"^ ?(?:bill|bills|deposit|each|apiece|per|an? (?:hour|month|week|day|piece))\b")
 _CHANGING = re.compile(r"\b(?:knock|come|go|drop|take|reduce|lower|add|raise|shave|cut|bump)\b")
 _ATTRIBUTE = re.compile(r"^ (?!offer|price|bid|deal|for|is|and|or|in|if|on|at|to|but|as|cash)[a-z]+")
-_THAN = re.compile(r"\b(?:than|instead of|rather than|down from|up from|from|unlike|compared (?:to|with)|versus|vs)(?: the| your| my)? ?$")
+_THAN = re.compile(
+    r"\b(?:than|instead of|rather than|down from|up from|from|unlike|compared (?:to|with)|versus|vs)(?: the| your| my)? ?$"
+)
 _CHANGE_LEFT = re.compile(
     r"\b(?:by|another|extra|additional|plus|knock|knocking|knocked|shave|save|saves|saving|discount of|reduction of|come down|go down|difference of|increase of|add|adding|extra|within)(?: about| just| only| the)? ?$"
 )
-_CHANGE_RIGHT = re.compile(r"^ ?(?:dollars? )?(?:less|more|off|discount|extra|short|apart|cheaper|difference|higher|lower|on top)\b")
-_ACCESSORY = (
-    "delivery shipping gas petrol helmet lock extras accessories repair repairs service tune-up parts lessons warranty "
-    "battery case bag installation insurance parking postage pump lamp lights cover cable stand fuel trip drive moving"
-).split()
-_FOR_EXTRA = re.compile(rf"^ (?:more )?(?:for|on|in|of) (?:the |a |an |my |your |some |new )*(?:\w+ )?({'|'.join(_ACCESSORY)})\b")
-_FOR_EXTRA_LEFT = re.compile(rf"\b({'|'.join(_ACCESSORY)}) (?:is|are|was|costs?|would be|would cost|for|at|worth)(?: about| around)? ?$")
+_CHANGE_RIGHT = re.compile(
+    r"^ ?(?:dollars? )?(?:less|more|off|discount|extra|short|apart|cheaper|difference|higher|lower|on top)\b"
+)
+_ACCESSORY = ["delivery", "shipping", "gas", "petrol", "helmet", "lock", "extras", "accessories", "repair", "repairs", "service", "tune-up", "parts", "lessons", "warranty", "battery", "case", "bag", "installation", "insurance", "parking", "postage", "pump", "lamp", "lights", "cover", "cable", "stand", "fuel", "trip", "drive", "moving"]
+_FOR_EXTRA = re.compile(
+    rf"^ (?:more )?(?:for|on|in|of) (?:the |a |an |my |your |some |new )*(?:\w+ )?({'|'.join(_ACCESSORY)})\b"
+)
+_FOR_EXTRA_LEFT = re.compile(
+    rf"\b({'|'.join(_ACCESSORY)}) (?:is|are|was|costs?|would be|would cost|for|at|worth)(?: about| around)? ?$"
+)
 _YOU_SAID = re.compile(
     r"(?<!if )(?<!would )(?<!could )(?<!can )(?<!will )\byou(?:'ve|'d)?(?: had| have| just| also| only| already| originally| first| initially| yourself)* "
     r"(?:said|offered|mentioned|asked|wanted|proposed|suggested|quoted|named|want|ask|told|advertised|posted|listed)\b"
     r"|\byou(?:'re| are| were) (?:\w+ )?(?:asking|offering|proposing|suggesting|at)\b|\byour (?:\w+ ){0,2}(?:price|offer|ask|proposal|number|figure|counter|counteroffer|suggestion)\b|\byour(?: \w+)? ?$"
 )
-_NAMED_RIGHT = re.compile(r"^ ?(?:that |which )?you(?:'ve|'d)? (?:just |already |first |originally )?(?:said|offered|mentioned|asked|wanted|proposed|suggested|quoted|named|want|are|were)\b|^ (?:offer|price|proposal|you)\b")
+_NAMED_RIGHT = re.compile(
+    r"^ ?(?:that |which )?you(?:'ve|'d)? (?:just |already |first |originally )?(?:said|offered|mentioned|asked|wanted|proposed|suggested|quoted|named|want|are|were)\b|^ (?:offer|price|proposal|you)\b"
+)
 _PAST = re.compile(
     r"\b(?:paid|bought|cost me|costs?(?! you)|costing|worth|valued|value is|retails?|retailed|retailing|originally|original price|new ones?|brand[- ]new|sells|sold (?:one|it|mine|another|for|at)|goes for|going (?:rate|price)|went for|"
     r"listed|listing|list price|spent|spend|usually|typically|normally|someone|somebody|another (?:buyer|seller|person|guy|offer|store|shop)|other (?:buyers?|sellers?|offers?|people|person)|they|he|she|online|elsewhere|stores?|shops?|market|"
     r"saw|seen|found|similar|saved|bring|repairs?|fix|fixing|invested|the asking price|asking price (?:is|was|of)|price (?:was|used to be)|was priced|fee|tax|estimate[ds]?|appraised|budget)\b"
 )
-_NOT_PAST = re.compile(r"\b(?:cost you|i'm asking|i am asking|my asking|i could have|let you have|you (?:can|could|may) have|have it|have to (?:ask|get|have|say|be)|i have to|i'd have to|you have to|you'd have to|i'll have|happy to have|have you|i(?:'ll| will| can| could|'d| would) go for)\b")
+_NOT_PAST = re.compile(
+    r"\b(?:cost you|i'm asking|i am asking|my asking|i could have|let you have|you (?:can|could|may) have|have it|have to (?:ask|get|have|say|be)|i have to|i'd have to|you have to|you'd have to|i'll have|happy to have|have you|i(?:'ll| will| can| could|'d| would) go for)\b"
+)
 _WILLING = re.compile(
     r"\b(?:most|best|highest|lowest|least|furthest|cheapest|final|max|maximum|minimum)\b.*\b(?:do|go|offer|pay|take|accept|give|spare|manage|get|price|number|bid|sell)\b|\b(?:up to|as (?:low|high|far) as|down to|at least|stretch to|meet you at|come (?:up|down) to|go (?:up )?to)\b"
 )
@@ -127,15 +136,23 @@ _LIMIT = re.compile(
     r"\b(?:above|over|below|under|beneath|beyond|past|exceed|more than|less than|lower than|higher than|no more than|no less than|max(?:imum)? is|minimum is|limit is|budget (?:is|of)|limit of|floor is|maximum of|minimum of|lower|higher)(?: than)? ?$"
     r"|\bi (?:only |just )?(?:have|'ve got)\b|\bmy (?:\w+ )?(?:budget|limit|max|maximum|minimum|floor)\b|\bi've (?:only |just )?got\b"
 )
-_LIMIT_RIGHT = re.compile(r"^ (?:is|would be) (?:\w+ )?my (?:\w+ )?(?:limit|max|maximum|budget|minimum|floor|ceiling)\b|^ (?:budget|limit)\b")
-_NEGATED = re.compile(r"\b(?:not|never|cannot|no way|nowhere near|unable to|refuse|impossible|no|hardly|insult\w*|too much at)\b|n't\b")
+_LIMIT_RIGHT = re.compile(
+    r"^ (?:is|would be) (?:\w+ )?my (?:\w+ )?(?:limit|max|maximum|budget|minimum|floor|ceiling)\b|^ (?:budget|limit)\b"
+)
+_NEGATED = re.compile(
+    r"\b(?:not|never|cannot|no way|nowhere near|unable to|refuse|impossible|no|hardly|insult\w*|too much at)\b|n't\b"
+)
 _REFUSED_RIGHT = re.compile(
     r"^ ?(?:dollars )?(?:is|was|seems|would be|sounds|feels|'s|looks|for (?:it|this|that|the \w+) is|might be|may be)? ?(?:just |still |a bit |a little |way |far |much |really |simply |quite |pretty |also |rather |honestly |actually |definitely |certainly |very )*"
     r"(?:too|more than|less than|not|n't|isn't|out of|beyond|above|below|under|won't|doesn't|don't|wouldn't|can't|cannot|never|steep|high|low|unfair|expensive|an insult|insulting|ridiculous|lowball|tough|hard|difficult|impossible)\b"
 )
-_GONE_RIGHT = re.compile(r"^ ?(?:offer |price )?(?:is|was|'s)? ?(?:now |no longer |not )?(?:off the table|back|a mistake|withdrawn|available anymore|on the table anymore|on the table)\b")
+_GONE_RIGHT = re.compile(
+    r"^ ?(?:offer |price )?(?:is|was|'s)? ?(?:now |no longer |not )?(?:off the table|back|a mistake|withdrawn|available anymore|on the table anymore|on the table)\b"
+)
 _GONE_LEFT = re.compile(r"\b(?:forget|withdraw|withdrawing|take back|scratch|changed my mind about)\b")
-_WISH = re.compile(r"\b(?:wanted|hoped|hoping|was thinking|expected|expecting|would have|i'd have|would've|preferred|prefer|would like|i'd like|i'd love|ideally|dream)\b")
+_WISH = re.compile(
+    r"\b(?:wanted|hoped|hoping|was thinking|expected|expecting|would have|i'd have|would've|preferred|prefer|would like|i'd like|i'd love|ideally|dream)\b"
+)
 _JOIN = re.compile(r"^ ?(?:-|to|or|and|/|; )(?: even| maybe| perhaps)? ?$")
 
 
@@ -151,7 +168,9 @@ def _sense(left: str, right: str, question: bool) -> Sense:
         return Sense.OTHER
     if _FOR_EXTRA.match(right) or _FOR_EXTRA_LEFT.search(left):
         return Sense.OTHER
-    if _YOU_SAID.search(left) or (_NAMED_RIGHT.match(right) and re.search(r"\b(?:the|that|your|at|for)$", left.strip())):
+    if _YOU_SAID.search(left) or (
+        _NAMED_RIGHT.match(right) and re.search(r"\b(?:the|that|your|at|for)$", left.strip())
+    ):
         return Sense.NAMED
     if _WILLING.search(left) and not negated:
         return Sense.REFUSED if _REFUSED_RIGHT.match(right) else Sense.OFFER
@@ -187,7 +206,10 @@ def _amounts(parts: tuple[Clause, ...], values: list[float]) -> tuple[list[Amoun
     return found, ranged
 
 
-_MIDDLE = re.compile(r"\b(?:split the difference|meet (?:you )?(?:in the middle|halfway|half way|half-way)|(?:go|call it) halfway)\b")
+_MIDDLE = re.compile(
+    r"\b(?:split the difference|meet (?:you )?(?:in the middle|halfway|half way|half-way)|(?:go|call it) halfway)\b"
+)
+
 
 def read_price(side: PriceSide, text: str, deed: bool, own: tuple[Terms, ...], other: tuple[Terms, ...]) -> Said:
     """What a turn says about the price of `side.item`; `own` and `other` are what the two roles offer so far.
@@ -200,7 +222,7 @@ def read_price(side: PriceSide, text: str, deed: bool, own: tuple[Terms, ...], o
     amounts, ranged = _amounts(parts, values)
     accepts = cues.accept_at >= 0
     offers = _offered(amounts, parts, cues)
-    proposed = () if ranged else tuple(amount.dollars for amount in offers)
+    proposed: tuple[Terms, ...] = () if ranged else tuple(amount.dollars for amount in offers)
     if not values and _MIDDLE.search(marked):
         proposed = _middle(own, other)
     last = parts[offers[-1].clause] if offers else None
@@ -242,7 +264,9 @@ def _offered(amounts: list[Amount], parts: tuple[Clause, ...], cues: Cues) -> li
     return offers[max(first, 0) :]
 
 
-_IF = re.compile(r"\b(?:if|provided|as long as|so long as|assuming|on (?:the |one )?condition|only when|contingent|unless)\b")
+_IF = re.compile(
+    r"\b(?:if|provided|as long as|so long as|assuming|on (?:the |one )?condition|only when|contingent|unless)\b"
+)
 
 
 def _has_condition(offer: Clause, parts: tuple[Clause, ...]) -> bool:
@@ -269,6 +293,10 @@ def _vague(amounts: list[Amount], own: tuple[Terms, ...], parts: tuple[Clause, .
             return "only a limit was named"
         if amount.sense is Sense.CHANGE:
             return "only a difference in price was named"
-        if amount.sense is Sense.OTHER and not own and re.search(r"\b(?:listed|listing|list|asking)\b", parts[amount.clause].text):
+        if (
+            amount.sense is Sense.OTHER
+            and not own
+            and re.search(r"\b(?:listed|listing|list|asking)\b", parts[amount.clause].text)
+        ):
             return "the price was mentioned, not offered"
     return None

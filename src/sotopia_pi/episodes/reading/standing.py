@@ -88,13 +88,13 @@ class Standing:
         if said.conditional:
             return self._accept_if(role, said, named)
         if named:
-            return self._accept_named(role, named)
+            return self._accept_named(role, said, named)
         if self._agreed is not None and (said.fits is None or said.fits(self._agreed)):
             return True
-        if self._vague[other] is not None and said.fits is None:
+        standing = [t for t in self._offers[other] if said.fits is None or said.fits(t)]
+        if self._vague[other] is not None and not (said.fits and standing):
             self._undecided = f"accepted, but {self._vague[other]}"
             return True
-        standing = [t for t in self._offers[other] if said.fits is None or said.fits(t)]
         if self._offers[other] and not standing:
             self._agreed, self._undecided = None, "accepted, but in words that do not match the offer"
         elif bare_yes and self._asked_else:
@@ -105,7 +105,7 @@ class Standing:
             self._agree(standing[0])
         return bool(self._offers[other])
 
-    def _accept_named(self, role: int, named: tuple[Terms, ...]) -> bool:
+    def _accept_named(self, role: int, said: Said, named: tuple[Terms, ...]) -> bool:
         other = 1 - role
         if self._agreed is not None and named == (self._agreed,):
             return True
@@ -117,7 +117,7 @@ class Standing:
         if matching:
             self._agree(matching[0])
             return True
-        self._propose(role, Said(offers=named[-1:]))
+        self._propose(role, Said(offers=said.offers or named[-1:]))
         return True
 
     def _accept_if(self, role: int, said: Said, named: tuple[Terms, ...]) -> bool:
@@ -145,6 +145,8 @@ class Standing:
                 common = [t for t in said.offers if t in self._past[other]]
             if len(common) == 1:
                 self._agree(common[0])
+            elif common:
+                self._undecided = "both accept more than one option"
 
     def _propose_vaguely(self, role: int, said: Said) -> None:
         if self._agreed is not None and (said.fits(self._agreed) if said.fits else not said.reopens):

@@ -13,7 +13,7 @@ _ENDINGS = {
 
 EXPERT_PHRASES = Phrasebook(
     verb="take",
-    small_talk=("Nice to meet you.", "Thank you for coming.", "I am glad we talk."),
+    small_talk=("Thank you for the offer.", "I see.", "We come closer."),
     price_seller={
         Move.OPEN: (
             "I ask {terms} for the {item}.",

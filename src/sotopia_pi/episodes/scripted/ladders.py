@@ -56,10 +56,11 @@ class PriceLadder:
         """The amount at `aspiration`, rounded to 5 dollars, to 10 where the listed price is 100 or more."""
         step = 5 if self._side.listed < 100 else 10
         exact = self._side.limit + self._sign * aspiration * self._span
+        rounded = round(exact / step) * step
         earlier = [_amount(terms) for terms in own]
         if self._side.sells:
-            return float(max(min(math.ceil(exact / step - _EPSILON) * step, *earlier, math.inf), self._side.limit))
-        return float(min(max(math.floor(exact / step + _EPSILON) * step, *earlier, step), self._side.limit))
+            return float(max(min((rounded, *earlier)), self._side.limit))
+        return float(min(max((rounded, *earlier, step)), self._side.limit))
 
     def words(self, terms: Terms) -> str:
         """The amount as $210."""

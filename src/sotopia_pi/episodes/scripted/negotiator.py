@@ -63,6 +63,8 @@ def decide(seen: View, side: Negotiable, style: Style, ladder: Ladder) -> Decisi
     offered = now.offered
     if offered is not None and _acceptable(style, ladder.share(offered), ladder.share(next_offer), last_chance):
         return Decision(Move.ACCEPT, offered)
+    if next_offer in now.theirs:
+        return Decision(Move.ACCEPT, next_offer)
     stuck = bool(now.own) and next_offer == now.own[-1]
     if now.nonsense >= style.nonsense_limit or (stuck and now.stubborn >= style.leave_after):
         if offered is not None and ladder.share(offered) >= style.last_resort - _EPSILON:

@@ -13,7 +13,7 @@ _ENDINGS = {
 
 PARTNER_PHRASES = Phrasebook(
     verb="get",
-    small_talk=("Good to see you.", "What a nice day.", "I like how we talk."),
+    small_talk=("I like how we talk.", "Let me see.", "Hm, I understand you."),
     price_seller={
         Move.OPEN: (
             "Good day. The {item} costs {terms}.",

@@ -13,7 +13,6 @@ from sotopia_pi.episodes.scripted.standing import Negotiable
 from sotopia_pi.world.checks import DivisionSide, FactSide, PriceSide
 
 MAX_WORDS = 18
-_TALKATIVE = frozenset((Move.OPEN, Move.COUNTER))
 
 Templates = Mapping[Move, tuple[str, ...]]
 
@@ -46,7 +45,7 @@ class Phrasebook:
         templates = self.templates(side)[decision.move]
         fitting = [template.format(terms=terms, Terms=_capital(terms), item=item) for template in templates]
         sentence = _short(fitting, rng)
-        if decision.move in _TALKATIVE and rng.random() < chattiness:
+        if decision.move is Move.COUNTER and rng.random() < chattiness:
             longer = f"{rng.choice(self.small_talk)} {sentence}"
             sentence = longer if _length(longer) <= MAX_WORDS else sentence
         return sentence

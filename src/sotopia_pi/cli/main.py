@@ -1,0 +1,46 @@
+"""The command line: `sotopia-pi VERB …`. Every verb is a file in this package with `add` and `main`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from sotopia_pi import __version__
+from sotopia_pi.cli import run, stages
+from sotopia_pi.errors import SotopiaError
+
+#: The exit code of a program that was interrupted from the keyboard, as shells know it.
+INTERRUPTED = 130
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    top = argparse.ArgumentParser(
+        prog="sotopia-pi",
+        description="SOTOPIA-π: language agents learn social skill by interaction.",
+        epilog="A run is a directory; every verb continues it where it stopped.",
+    )
+    top.add_argument("--version", action="version", version=f"sotopia-pi {__version__}")
+    verbs = top.add_subparsers(title="verbs", dest="verb", required=True, metavar="VERB")
+    run.add(verbs)
+    stages.add(verbs)
+    return top
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a verb; the exit code is 0, that of the error (see errors.py), 2 for bad usage or 130 after Ctrl-C."""
+    given = parser().parse_args(arguments)
+    try:
+        given.main(given)
+    except SotopiaError as error:
+        print(f"sotopia-pi: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("\nsotopia-pi: interrupted; what was stored is kept. Run the same command to continue.", file=sys.stderr)
+        return INTERRUPTED
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

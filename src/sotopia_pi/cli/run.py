@@ -1,0 +1,39 @@
+"""`sotopia-pi run`: the whole method, from tasks to report; continues a run that exists."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+
+def add(verbs: Any) -> None:
+    """Adds the verb to the command line."""
+    verb = verbs.add_parser(
+        "run",
+        help="the whole method: tasks, rounds of collect, select, train, then evaluation and report",
+        description="Runs the whole method and continues it where it stopped. Without CONFIG: the bundled demo.",
+    )
+    verb.add_argument("config", nargs="?", type=Path, metavar="CONFIG.toml", help="the config (default: the demo)")
+    verb.add_argument("--out", type=Path, metavar="DIR", help="the run directory (default: runs/NAME)")
+    verb.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting, e.g. training.epochs=1"
+    )
+    verb.add_argument("--quiet", action="store_true", help="print nothing but errors")
+    verb.add_argument("--retry-failed", action="store_true", help="play episodes again that failed")
+    verb.set_defaults(main=main)
+
+
+def main(given: argparse.Namespace) -> None:
+    """Runs the pipeline."""
+    from sotopia_pi import config, pipeline
+    from sotopia_pi.rundir import CONFIG, Run
+
+    out: Path | None = given.out
+    continues = out is not None and (out / CONFIG).is_file() and given.config is None and not given.set
+    chosen = None if continues else config.load(given.config, given.set)
+    folder = out or Path("runs") / (chosen.name if chosen else "run")
+    with Run.open(folder, chosen, given.quiet) as run:
+        if given.retry_failed:
+            pipeline.forget_failures(run)
+        pipeline.run_all(run)

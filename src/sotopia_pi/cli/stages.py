@@ -1,0 +1,61 @@
+"""One verb per stage, each working on a run directory: tasks, collect, rate, select, train, evaluate, report."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sotopia_pi.config import RoundConfig
+    from sotopia_pi.rundir import Run
+
+VERBS = {
+    "tasks": "draw the social tasks of a run (and start the run)",
+    "collect": "play the training episodes of a round",
+    "rate": "rate stored episodes again with the verifier",
+    "select": "choose what a round imitates",
+    "train": "fine-tune the policy of a round",
+    "evaluate": "play every policy against the partner on the held-out tasks",
+    "report": "write report.json and report.html and print the table",
+}
+_OF_A_ROUND = ("collect", "select", "train")
+
+
+def add(verbs: Any) -> None:
+    """Adds the verbs to the command line."""
+    for name, text in VERBS.items():
+        verb = verbs.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+        verb.add_argument("dir", type=Path, metavar="DIR", help="the run directory")
+        verb.add_argument("--quiet", action="store_true", help="print nothing but errors")
+        if name == "tasks":
+            verb.add_argument("--config", type=Path, metavar="CONFIG.toml", help="the config (default: the demo)")
+            verb.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting")
+        if name in _OF_A_ROUND:
+            verb.add_argument("--round", metavar="NAME", help="the round (default: all, in order)")
+        if name == "rate":
+            verb.add_argument("--stage", metavar="STAGE", help="such as collect/bc or evaluate/base (default: all)")
+        verb.set_defaults(main=main)
+
+
+def main(given: argparse.Namespace) -> None:
+    """Runs one stage."""
+    from sotopia_pi import config, pipeline
+    from sotopia_pi.rundir import CONFIG, Run
+
+    chosen = None
+    if given.verb == "tasks" and (given.config or given.set or not (given.dir / CONFIG).is_file()):
+        chosen = config.load(given.config, given.set)
+    with Run.open(given.dir, chosen, given.quiet) as run:
+        if given.verb in _OF_A_ROUND:
+            for item in _rounds(run, given.round):
+                getattr(pipeline, given.verb)(run, item)
+        elif given.verb == "rate":
+            for stage in [given.stage] if given.stage else pipeline.episode_stages(run):
+                pipeline.rate(run, stage)
+        else:
+            {"tasks": pipeline.prepare_tasks, "evaluate": pipeline.evaluate, "report": pipeline.report}[given.verb](run)
+
+
+def _rounds(run: Run, name: str | None) -> tuple[RoundConfig, ...]:
+    return (run.config.round(name),) if name else run.config.rounds

@@ -1,0 +1,56 @@
+"""From the names in a config to players: a policy (weights and adapter), a script, or the fake model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sotopia_pi.config import RuntimeConfig, SamplingConfig
+from sotopia_pi.episodes.agents import Player
+from sotopia_pi.episodes.model_player import ModelPlayer
+from sotopia_pi.episodes.scripted import scripted_player
+from sotopia_pi.models.fake import FakeModel
+from sotopia_pi.models.protocol import ChatModel, Sampling
+from sotopia_pi.prompts import Prompts
+
+SCRIPTED = "scripted:"
+FAKE = "fake:"
+
+
+@contextmanager
+def opened(
+    name: str,
+    spec: str,
+    sampling: SamplingConfig,
+    runtime: RuntimeConfig,
+    prompts: Prompts,
+    adapter: Path | None = None,
+) -> Iterator[Player]:
+    """The player `name` for a model spec, its model loaded; closed again at the end. ModelError, ConfigError."""
+    if spec.startswith(SCRIPTED):
+        yield Named(name, scripted_player(spec.removeprefix(SCRIPTED)))
+        return
+    model = _model(spec, name, runtime, adapter)
+    try:
+        yield ModelPlayer(
+            name, model, Sampling(sampling.temperature, sampling.top_p, sampling.max_tokens), prompts=prompts
+        )
+    finally:
+        model.close()
+
+
+def _model(spec: str, name: str, runtime: RuntimeConfig, adapter: Path | None) -> ChatModel:
+    if spec.startswith(FAKE):
+        return FakeModel(name=name, reachable=spec != "fake:unreachable")
+    from sotopia_pi.models.local import LocalModel
+
+    return LocalModel(spec, adapter, name, runtime.slots, runtime.max_context)
+
+
+class Named:
+    """A player under the name of its part in the run."""
+
+    def __init__(self, name: str, player: Player) -> None:
+        self.name = name
+        self.seat = player.seat

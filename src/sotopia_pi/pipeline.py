@@ -1,0 +1,363 @@
+"""SOTOPIA-π as a list of stages, each resumable: tasks, then per round collect, select, train; evaluate; report.
+
+Behaviour cloning (BC) collects with the expert in both roles, self-reinforcement (SR) with the parent policy in both
+roles; BC+SR is an SR round whose parent is a BC policy. Every function works on a run directory, does what is not
+done yet, and returns the facts it stored.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from sotopia_pi import evaluation
+from sotopia_pi.config import BASE, EXPERT, RoundConfig
+from sotopia_pi.episodes.play import Plan
+from sotopia_pi.errors import ConfigError, TrainingError
+from sotopia_pi.evaluation import matchups
+from sotopia_pi.evaluation.samples import choose, sample
+from sotopia_pi.ratings.records import Rating
+from sotopia_pi.ratings.verifier import VERIFIER, verify
+from sotopia_pi.records import derive_seed
+from sotopia_pi.rundir import POLICIES, Run
+from sotopia_pi.training.examples import Tokens, example, token_counts, tokenize
+from sotopia_pi.training.selection import Candidate, saturation
+from sotopia_pi.training.selection import select as apply_rule
+from sotopia_pi.world import SocialTask, cast, load_characters, load_tasks, starter_world
+from sotopia_pi.world.verified import generate
+
+Facts = dict[str, Any]
+
+
+def run_all(run: Run) -> Facts:
+    """The whole method. Returns the content of report.json."""
+    prepare_tasks(run)
+    for item in run.config.rounds:
+        collect(run, item)
+        select(run, item)
+        train(run, item)
+    evaluate(run)
+    return report(run)
+
+
+def _stage(run: Run, name: str, work: Callable[[], Facts]) -> Facts:
+    """Does a stage once; its facts and seconds are stored when it is finished."""
+    done = run.store.stage(name)
+    if done is not None:
+        return done
+    started = time.monotonic()
+    facts = work()
+    facts["seconds"] = round(time.monotonic() - started, 1)
+    run.store.finish_stage(name, facts)
+    return facts
+
+
+def episode_stages(run: Run) -> list[str]:
+    """The names of all stages that play episodes."""
+    return [*(f"collect/{item.name}" for item in run.config.rounds), *(matchups.stage(p) for p in policies(run))]
+
+
+def forget_failures(run: Run) -> None:
+    """Drops failed episodes, so that they are played again; not those of a round that is already trained."""
+    trained = {f"collect/{item.name}" for item in run.config.rounds if run.store.stage(f"train/{item.name}")}
+    for stage in episode_stages(run):
+        if stage not in trained and run.store.drop_failed(stage):
+            run.store.reopen_stage(stage)
+
+
+def prepare_tasks(run: Run) -> Facts:
+    """Draws the social tasks: training, held-out and transfer."""
+
+    def work() -> Facts:
+        world = run.config.world
+        groups = {"train": _tasks(run, "train", world.train, "train")}
+        groups["test"] = _tasks(run, "test", world.test, world.split)
+        groups["transfer"] = _tasks(run, "transfer", world.transfer, world.split)
+        _check_apart(groups)
+        for name, tasks in groups.items():
+            run.store.add_tasks(name, tasks)
+        return {name: len(tasks) for name, tasks in groups.items()}
+
+    facts = _stage(run, "tasks", work)
+    run.say(f"tasks      {facts['train']} to train on, {facts['test']} held out, {facts['transfer']} for transfer")
+    return facts
+
+
+def _tasks(run: Run, group: str, kinds: Any, split: str) -> list[SocialTask]:
+    world = run.config.world
+    own = {"train": world.train_tasks, "test": world.test_tasks}.get(group)
+    if own:
+        return _verified_only(load_tasks(Path(own)), own)
+    starter = starter_world()
+    characters = load_characters(Path(world.characters)) if world.characters else starter.characters
+    ties = () if world.characters else starter.ties
+    tasks: list[SocialTask] = []
+    for kind, count in kinds.items():
+        for scenario in generate(kind, split, count, derive_seed(run.config.seed, group, kind)):
+            tasks += cast(scenario, characters, ties, run.config.seed, world.castings)
+    return tasks
+
+
+def _verified_only(tasks: Any, where: str) -> list[SocialTask]:
+    for task in tasks:
+        if not task.scenario.verified:
+            raise ConfigError(
+                f"{where}: the scenario {task.scenario.situation[:60]!r} has no check, and rating open scenarios needs "
+                "a judge model, which this version does not have yet; give tasks with checks."
+            )
+    return list(tasks)
+
+
+def _check_apart(groups: dict[str, list[SocialTask]]) -> None:
+    trained = {task.scenario.id for task in groups["train"]}
+    for task in (*groups["test"], *groups["transfer"]):
+        if task.scenario.id in trained:
+            raise ConfigError(f"A held-out scenario is also trained on: {task.scenario.situation[:80]!r}; remove it.")
+
+
+def collect(run: Run, item: RoundConfig) -> Facts:
+    """Plays the training episodes of a round: the expert (BC) or the parent policy (SR) in every role."""
+    player = EXPERT if item.method == "bc" else item.parent
+    sampling = run.config.sampling_of(item)
+
+    def work() -> Facts:
+        plans = [
+            Plan(
+                stage=f"collect/{item.name}",
+                task_id=task.id,
+                players=(player,) * len(task.roles),
+                repeat=repeat,
+                max_turns=run.config.max_turns,
+                conditions=run.conditions(sampling),
+            )
+            for task in run.store.tasks("train")
+            for repeat in range(item.repeats)
+        ]
+        return dict(run.play(f"collect {item.name}", plans, sampling))
+
+    facts = _stage(run, f"collect/{item.name}", work)
+    run.say(f"collect    {item.name}: {facts['completed']} episodes of {player} with itself, {facts['failed']} failed")
+    return facts
+
+
+def rate(run: Run, stage: str) -> Facts:
+    """Rates the completed episodes of a stage again with the verifier; ratings of other raters stay."""
+    rated = undecided = 0
+    for episode in run.store.episodes(stage):
+        task = run.store.task(episode.task_id)
+        if episode.completed and task.scenario.verified:
+            ratings = verify(task, episode)
+            run.store.add_ratings(ratings)
+            rated += len(ratings)
+            undecided += sum(rating.failure is not None for rating in ratings)
+    run.say(f"rate       {stage}: {rated} roles rated, {undecided} of them undecided")
+    return {"rated": rated, "undecided": undecided}
+
+
+def select(run: Run, item: RoundConfig) -> Facts:
+    """Chooses the (episode, role) pairs that are imitated. TrainingError when the rule chooses none."""
+    stage = f"collect/{item.name}"
+
+    def work() -> Facts:
+        tasks = {episode.key: episode.task_id for episode in run.store.episodes(stage)}
+        ratings = list(run.store.ratings(stage, VERIFIER))
+        candidates = [
+            Candidate(r.episode, r.role, tasks[r.episode], r.scores["goal"], r.overall)
+            for r in ratings
+            if r.failure is None and "goal" in r.scores
+        ]
+        name, parameters = str(item.select.get("rule", "top_k")), dict(item.select)
+        parameters.pop("rule", None)
+        chosen = apply_rule(candidates, name, **parameters)
+        if not chosen:
+            raise TrainingError(
+                f"Round {item.name!r} selected none of {len(candidates)} candidates ({len(ratings) - len(candidates)} "
+                f"unrated) with {item.select}; loosen rounds.select or collect more episodes with rounds.repeats."
+            )
+        run.store.set_selection(item.name, [(c.episode, c.role) for c in chosen])
+        return {
+            "candidates": len(candidates),
+            "unrated": len(ratings) - len(candidates),
+            "selected": len(chosen),
+            "mean_of_candidates": sum(c.score for c in candidates) / len(candidates),
+            "mean_of_selected": sum(c.score for c in chosen) / len(chosen),
+            "saturation": asdict(saturation(candidates)),
+        }
+
+    facts = _stage(run, f"select/{item.name}", work)
+    run.say(
+        f"select     {item.name}: {facts['selected']} of {facts['candidates']} roles, mean GOAL "
+        f"{facts['mean_of_candidates']:.2f} → {facts['mean_of_selected']:.2f}, "
+        f"{facts['saturation']['share_at_top']:.0%} share the top score"
+    )
+    return facts
+
+
+def train(run: Run, item: RoundConfig) -> Facts:
+    """Fine-tunes the parent policy on what was selected; the policy folder appears when it is complete."""
+    from sotopia_pi.models.weights import load_tokenizer
+    from sotopia_pi.training.sft import fine_tune
+
+    settings, base = run.config.training_of(item), run.config.models.policy
+
+    def work() -> Facts:
+        tokenizer = load_tokenizer(base)
+        chosen = [pair for name in (*item.replay, item.name) for pair in run.store.selection(name)]
+        made = [(pair, _tokens(run, tokenizer, *pair, settings.cutoff)) for pair in chosen]
+        items = [(pair, tokens) for pair, tokens in made if tokens is not None]
+        facts: Facts = {**token_counts([tokens for _, tokens in items]), "dropped": len(made) - len(items)}
+        run.say(f"train      {item.name}: {facts['sequences']} sequences, {facts['tokens']} tokens")
+        lineage = {
+            "name": item.name,
+            "base": base,
+            "parent": item.parent,
+            "method": item.method,
+            "examples": [{"episode": episode, "role": role} for (episode, role), _ in items],
+            "settings": settings.model_dump(mode="json"),
+            "versions": versions(),
+            **facts,
+        }
+
+        def finish(folder: Path, curve: list[dict[str, float]]) -> None:
+            text = json.dumps({**lineage, "curve": curve}, indent=1)
+            (folder / "policy.json").write_text(text + "\n", encoding="utf-8")
+
+        curve = fine_tune(
+            base,
+            run.policy_folder(item.parent),
+            [tokens for _, tokens in items],
+            run.folder / POLICIES / item.name,
+            settings,
+            derive_seed(run.config.seed, item.name),
+            run.quiet,
+            finish,
+        )
+        return {**facts, "curve": curve, "settings": settings.model_dump(mode="json")}
+
+    facts = _stage(run, f"train/{item.name}", work)
+    run.say(f"trained    {item.name}: loss {facts['curve'][0]['loss']:.2f} → {facts['curve'][-1]['loss']:.2f}")
+    return facts
+
+
+def _tokens(run: Run, tokenizer: Any, key: str, role: int, cutoff: int) -> Tokens | None:
+    episode = run.store.episode(key)
+    made = example(run.store.task(episode.task_id), episode, role, run.config.max_turns, run.prompts)
+    return tokenize(tokenizer, made, cutoff)
+
+
+def policies(run: Run) -> list[str]:
+    """The policies of the run in the order of the report: base, one per round, expert."""
+    return [BASE, *(item.name for item in run.config.rounds), EXPERT]
+
+
+def evaluate(run: Run) -> dict[str, Facts]:
+    """Plays every policy against the partner in every role of the held-out and transfer tasks."""
+    sampling = run.config.evaluation_sampling()
+    tasks = [*run.store.tasks("test"), *run.store.tasks("transfer")]
+    facts = {}
+    for policy in policies(run):
+
+        def work(policy: str = policy) -> Facts:
+            plans = matchups.plans(
+                policy, tasks, run.config.evaluation.repeats, run.config.max_turns, run.conditions(sampling)
+            )
+            return dict(run.play(f"evaluate {policy}", plans, sampling))
+
+        facts[policy] = _stage(run, matchups.stage(policy), work)
+        run.say(f"evaluate   {policy}: {facts[policy]['completed']} episodes, {facts[policy]['failed']} failed")
+    return facts
+
+
+def report(run: Run) -> Facts:
+    """Writes report.json and report.html from what is stored, and prints the table."""
+    results, samples = [], {}
+    groups = {task.id: name for name in ("test", "transfer") for task in run.store.tasks(name)}
+    for policy in policies(run):
+        rows, ratings = [], _ratings(run, matchups.stage(policy))
+        for episode in run.store.episodes(matchups.stage(policy)):
+            task = run.store.task(episode.task_id)
+            rows.append(matchups.result(policy, groups[task.id], task, episode, ratings.get(episode.key, {})))
+        results += rows
+        samples[policy] = [
+            sample(row, run.store.task(row.task_id), run.store.episode(row.episode), ratings[row.episode])
+            for row in choose(rows, run.config.evaluation.samples)
+        ]
+    stages = run.store.stages()
+    content = evaluation.write(
+        evaluation.ReportData(
+            title=f"sotopia-pi: {run.config.name}",
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            run=_run_facts(run, stages),
+            results=results,
+            rounds=[_round_facts(item, stages) for item in run.config.rounds],
+            curves={item.name: stages.get(f"train/{item.name}", {}).get("curve", []) for item in run.config.rounds},
+            samples={policy: chosen for policy, chosen in samples.items() if chosen},
+        ),
+        run.folder,
+    )
+    run.say("\n" + evaluation.render_table(content["evaluations"], content["comparisons"]))
+    run.say(f"\nreport     {run.folder / 'report.html'}")
+    return content
+
+
+def _ratings(run: Run, stage: str) -> dict[str, dict[int, Rating]]:
+    found: dict[str, dict[int, Rating]] = {}
+    for rating in run.store.ratings(stage, VERIFIER):
+        found.setdefault(rating.episode, {})[rating.role] = rating
+    return found
+
+
+def _run_facts(run: Run, stages: dict[str, Facts]) -> Facts:
+    seconds = {name: facts["seconds"] for name, facts in stages.items() if "seconds" in facts}
+    return {
+        "name": run.config.name,
+        "seed": run.config.seed,
+        "models": run.config.models.model_dump(exclude_none=True),
+        "sampling": run.config.evaluation_sampling().model_dump(),
+        "rater": VERIFIER,
+        "tasks": {name: stages.get("tasks", {}).get(name, 0) for name in ("train", "test", "transfer")},
+        "versions": versions(),
+        "seconds": seconds,
+        "seconds_total": round(sum(seconds.values()), 1),
+    }
+
+
+def _round_facts(item: RoundConfig, stages: dict[str, Facts]) -> Facts:
+    collected, chosen, trained = (stages.get(f"{stage}/{item.name}", {}) for stage in ("collect", "select", "train"))
+    return {
+        "name": item.name,
+        "method": item.method,
+        "parent": item.parent,
+        "episodes": collected.get("completed"),
+        "failed": collected.get("failed"),
+        "candidates": chosen.get("candidates"),
+        "unrated": chosen.get("unrated"),
+        "selected": chosen.get("selected"),
+        "mean_of_candidates": chosen.get("mean_of_candidates"),
+        "mean_of_selected": chosen.get("mean_of_selected"),
+        "saturation": chosen.get("saturation"),
+        "examples": trained.get("sequences"),
+        "tokens": trained.get("tokens"),
+        "trained_tokens": trained.get("trained_tokens"),
+        "seconds": trained.get("seconds"),
+    }
+
+
+def versions() -> dict[str, str]:
+    """The versions that shaped the result."""
+    import platform
+    from importlib.metadata import PackageNotFoundError
+
+    found = {"python": platform.python_version()}
+    for package in ("sotopia-pi", "torch", "transformers", "peft"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    return found

@@ -1,0 +1,147 @@
+"""A run directory: the resolved config, the database and the policies, and what may be done with them.
+
+`config.toml` is what the run is; a different config for the same directory is refused, so that stored episodes always
+mean what the config says.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Self
+
+from tqdm import tqdm
+
+from sotopia_pi import config as configuration
+from sotopia_pi.config import BASE, EXPERT, Config, SamplingConfig
+from sotopia_pi.episodes.play import Plan, play_all
+from sotopia_pi.episodes.players import opened
+from sotopia_pi.episodes.records import Episode
+from sotopia_pi.errors import ConfigError, ModelError, StoreError
+from sotopia_pi.evaluation.matchups import PARTNER
+from sotopia_pi.prompts import Prompts
+from sotopia_pi.ratings.verifier import verify
+from sotopia_pi.store import Store
+
+CONFIG, DATABASE, POLICIES = "config.toml", "run.db", "policies"
+
+
+class Run:
+    """An open run directory. Use as a context manager; everything it stores is kept at once."""
+
+    def __init__(self, folder: Path, config: Config, store: Store, quiet: bool = False) -> None:
+        self.folder = folder
+        self.config = config
+        self.store = store
+        self.quiet = quiet
+        self.prompts = Prompts(Path(config.models.prompts) if config.models.prompts else None)
+
+    @classmethod
+    def open(cls, folder: Path, config: Config | None = None, quiet: bool = False) -> Self:
+        """Opens `folder`, or with a config starts it. ConfigError when the config contradicts what is stored."""
+        path = folder / CONFIG
+        if path.is_file():
+            stored = configuration.load(path)
+            _agree(folder, stored, config)
+            config = stored.model_copy(update={"runtime": config.runtime}) if config else stored
+        elif config is None:
+            raise ConfigError(f"{folder} is not a run directory (no {CONFIG}); start one with `sotopia-pi run --out`.")
+        else:
+            _write(path, configuration.to_toml(config))
+        store = Store.open(folder / DATABASE)
+        run = cls(folder, config, store, quiet)
+        prompts = store.meta("prompts")
+        if prompts is None:
+            store.set_meta("prompts", run.prompts.version)
+        elif prompts != run.prompts.version:
+            store.close()
+            raise ConfigError(f"The prompts changed since {folder} was started; start a new run with another --out.")
+        return run
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.store.close()
+
+    def policy_folder(self, name: str) -> Path | None:
+        """Where a policy's adapter is; None for the base. ModelError when it should be there and is not."""
+        if name == BASE:
+            return None
+        folder = self.folder / POLICIES / name
+        if self.store.stage(f"train/{name}") is None or not (folder / "adapter_model.safetensors").is_file():
+            raise ModelError(f"The policy {name!r} is not trained yet; run `sotopia-pi train {self.folder}` first.")
+        return folder
+
+    def conditions(self, sampling: SamplingConfig) -> dict[str, str | int | float]:
+        """What besides task and players decides an episode."""
+        return {"seed": self.config.seed, "prompts": self.prompts.version, **sampling.model_dump()}
+
+    def say(self, text: str) -> None:
+        """Tells the user where the run is; silent with --quiet."""
+        if not self.quiet:
+            print(text, flush=True)
+
+    def play(self, label: str, plans: Sequence[Plan], sampling: SamplingConfig) -> dict[str, int]:
+        """Plays what is planned and not yet stored, rating each episode as it ends; returns what is stored then.
+
+        ModelError when not one episode could be played.
+        """
+        if not plans:
+            return {"planned": 0, "completed": 0, "failed": 0}
+        stage = plans[0].stage
+        stored = self.store.episode_keys(stage)
+        missing = [plan for plan in plans if plan.id not in stored]
+        if missing:
+            self._play(label, missing, len(plans), sampling)
+        completed, failed = self.store.counts(stage)
+        if failed and not completed:
+            cause = next(self.store.episodes(stage)).failure
+            raise ModelError(f"None of {failed} episodes of {stage} could be played: {cause} Then add --retry-failed.")
+        return {"planned": len(plans), "completed": completed, "failed": failed}
+
+    def _play(self, label: str, missing: Sequence[Plan], total: int, sampling: SamplingConfig) -> None:
+        tasks = {task_id: self.store.task(task_id) for task_id in dict.fromkeys(plan.task_id for plan in missing)}
+        with ExitStack() as stack:
+            bar = stack.enter_context(
+                tqdm(total=total, initial=total - len(missing), desc=label, unit="episode", disable=self.quiet)
+            )
+            names = dict.fromkeys(name for plan in missing for name in plan.players)
+            players = {name: stack.enter_context(self._opened(name, sampling)) for name in names}
+
+            def keep(episode: Episode) -> None:
+                task = tasks[episode.task_id]
+                rated = episode.completed and task.scenario.verified
+                self.store.add_episode(episode, verify(task, episode) if rated else ())
+                bar.update()
+
+            asyncio.run(play_all(missing, tasks, players, keep, self.config.runtime.concurrency))
+
+    def _opened(self, name: str, sampling: SamplingConfig) -> Any:
+        models = self.config.models
+        spec = {EXPERT: models.expert, PARTNER: models.partner}.get(name, models.policy)
+        adapter = self.policy_folder(name) if name not in (EXPERT, PARTNER) else None
+        return opened(name, spec, sampling, self.config.runtime, self.prompts, adapter)
+
+
+def _agree(folder: Path, stored: Config, given: Config | None) -> None:
+    changed = configuration.differences(stored, given) if given else []
+    if changed:
+        more = f" and {len(changed) - 4} more" if len(changed) > 4 else ""
+        raise ConfigError(
+            f"{folder} holds a run with another config ({'; '.join(changed[:4])}{more}); "
+            "give another --out, or the config it was started with."
+        )
+
+
+def _write(path: Path, text: str) -> None:
+    """Writes a file whole or not at all."""
+    scratch = path.with_name(f".{path.name}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        scratch.write_text(text, encoding="utf-8")
+        scratch.replace(path)
+    except OSError as error:
+        raise StoreError(f"{path} cannot be written ({error.strerror}); make room or give another --out.") from error
