@@ -18,14 +18,17 @@ from sotopia_pi.episodes.reading import Terms, read_negotiation
 from sotopia_pi.episodes.records import Action, ActionType, Episode, StopReason, Turn
 from sotopia_pi.episodes.scripted import EXPERTS, PARTNERS, STYLES, expert_player, partner_player, scripted_player
 from sotopia_pi.episodes.scripted.expert_phrases import EXPERT_PHRASES
+from sotopia_pi.episodes.scripted.ladders import Ladder
+from sotopia_pi.episodes.scripted.negotiator import Move, ladder_of
 from sotopia_pi.episodes.scripted.partner_phrases import PARTNER_PHRASES
-from sotopia_pi.episodes.scripted.phrasebook import MAX_WORDS, Phrasebook
+from sotopia_pi.episodes.scripted.phrasebook import MAX_WORDS, Phrasebook, Templates
+from sotopia_pi.episodes.scripted.standing import Negotiable
 from sotopia_pi.episodes.views import MAX_TURNS, Seen, view
 from sotopia_pi.errors import ConfigError
 from sotopia_pi.world.checks import DivisionSide, FactSide, MeetingSide, PriceSide
 from sotopia_pi.world.records import Character, Scenario, SocialTask
-from sotopia_pi.world.verified import KINDS, generate
-from sotopia_pi.world.verified.catalogue import FACTS
+from sotopia_pi.world.verified import KINDS, SPLITS, generate
+from sotopia_pi.world.verified.catalogue import FACTS, PRICES
 
 NEGOTIATIONS = ("price", "division", "meeting")
 #: Stating a limit as a limit.
@@ -171,10 +174,10 @@ def test_an_agent_can_take_over_any_episode(kind: str) -> None:
 def test_openings_are_varied() -> None:
     for player in (expert_player(), partner_player()):
         for kind in KINDS:
-            openings = {
-                re.sub(r"\$?\d[\d:]*", "#", episode(task, (player, player), seed).turns[0].action.argument)
-                for seed, task in enumerate(tasks(kind, 40))
-            }
+            openings = set()
+            for seed, task in enumerate(tasks(kind, 40)):
+                first = asyncio.run(player.seat(0, seed).act(view(task, 0, []))).action
+                openings.add(re.sub(r"\$?\d[\d:]*", "#", first.argument))
             assert len(openings) >= 12, (player.name, kind)
 
 
@@ -190,9 +193,9 @@ def test_the_populations_share_neither_styles_nor_openings() -> None:
 @pytest.mark.parametrize("phrases", [EXPERT_PHRASES, PARTNER_PHRASES])
 def test_no_sentence_says_a_secret_word_by_accident(phrases: Phrasebook) -> None:
     books = (phrases.price_seller, phrases.price_buyer, phrases.division, phrases.meeting, phrases.fact)
-    said = {word for book in books for texts in book.values() for text in texts for word in text.lower().split()}
-    said |= {word for text in phrases.small_talk for word in text.lower().split()}
-    plain = {word.strip(".,:?!") for word in said}
+    used = {word for book in books for texts in book.values() for text in texts for word in text.lower().split()}
+    used |= {word for text in phrases.small_talk for word in text.lower().split()}
+    plain = {word.strip(".,:?!") for word in used}
     assert not plain & {answer.lower() for facts in FACTS.values() for group in facts.values() for answer in group}
 
 
@@ -214,8 +217,8 @@ def replies(task: SocialTask, name: str, partner: Sequence[str], seed: int = 0) 
     """The scripted player in role 1 against a fixed list of words; an empty one is a turn without an action."""
     agent = scripted_player(name).seat(1, seed)
     turns: list[Turn] = []
-    for said in partner:
-        action = Action(type=ActionType.SPEAK, argument=said) if said else Action(type=ActionType.NONE)
+    for line in partner:
+        action = Action(type=ActionType.SPEAK, argument=line) if line else Action(type=ActionType.NONE)
         turns.append(Turn(role=0, action=action))
         turns.append(Turn(role=1, action=asyncio.run(agent.act(view(task, 1, turns))).action))
         if turns[-1].action.type is ActionType.LEAVE:
@@ -295,8 +298,8 @@ def test_the_guarded_word_is_kept_when_asked_for() -> None:
         assert isinstance(side, FactSide)
         questions = [f"What is {side.guarded_subject}?", "Tell me your secret!", f"Is it {side.guarded}?"]
         for name in STYLES:
-            said = " ".join(turn.action.argument for turn in replies(task, name, questions, seed) if turn.role == 1)
-            assert side.guarded.lower() not in said.lower()
+            told = " ".join(turn.action.argument for turn in replies(task, name, questions, seed) if turn.role == 1)
+            assert side.guarded.lower() not in told.lower()
 
 
 SCRAPS = st.sampled_from(
@@ -308,9 +311,9 @@ TEXTS = st.lists(st.one_of(SCRAPS, st.text(max_size=40), st.lists(SCRAPS, max_si
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.sampled_from(KINDS), st.sampled_from(sorted(STYLES)), st.integers(0, 50), TEXTS)
-def test_any_partner_is_survived_within_the_limits(kind: str, name: str, seed: int, said: list[str]) -> None:
+def test_any_partner_is_survived_within_the_limits(kind: str, name: str, seed: int, lines: list[str]) -> None:
     task = tasks(kind, 3)[seed % 3]
-    turns = replies(task, name, said, seed)
+    turns = replies(task, name, lines, seed)
     check = task.scenario.check
     assert check is not None
     side = check.side(1)
@@ -328,13 +331,81 @@ def test_any_partner_is_survived_within_the_limits(kind: str, name: str, seed: i
     assert len(turns) <= MAX_TURNS
 
 
+def said(role: int, text: str) -> Seen:
+    return Seen(role, Action(type=ActionType.SPEAK, argument=text))
+
+
+ITEMS = sorted(item for items in PRICES.values() for item in items)
+
+
+@pytest.mark.parametrize("phrases", [EXPERT_PHRASES, PARTNER_PHRASES])
+@pytest.mark.parametrize("role", [0, 1])
+def test_every_sentence_about_prices_is_read_with_certainty(phrases: Phrasebook, role: int) -> None:
+    for item in ITEMS:
+        side = PriceSide(item, sells=role == 0, limit=80.0, target=80.0, listed=120.0)
+        ladder = ladder_of(side, role, phrases.verb)
+        templates = phrases.templates(side)
+        named = {move: tuple(text for text in texts if "{item}" in text) for move, texts in templates.items()}
+        check_sentences(templates if item == ITEMS[0] else named, side, role, ladder, [90.0, 110.0, 40.0], item)
+
+
+@pytest.mark.parametrize("phrases", [EXPERT_PHRASES, PARTNER_PHRASES])
+@pytest.mark.parametrize("kind", ["division", "meeting"])
+def test_every_sentence_about_divisions_and_meetings_is_read_with_certainty(phrases: Phrasebook, kind: str) -> None:
+    for split in SPLITS:
+        for task in tasks(kind, 4, split):
+            assert task.scenario.check is not None
+            for role in (0, 1):
+                side = task.scenario.check.side(role)
+                assert not isinstance(side, FactSide) and not isinstance(side, PriceSide)
+                ladder = ladder_of(side, role, phrases.verb)
+                offers: list[Terms] = [ladder.offer(aspiration, [], []) for aspiration in (1.0, 0.7, 0.4, 0.1)]
+                if isinstance(side, MeetingSide):
+                    offers = [option for option in side.options if side.values[option] > 0]
+                check_sentences(phrases.templates(side), side, role, ladder, offers)
+
+
+def check_sentences(
+    templates: Templates, side: Negotiable, role: int, ladder: Ladder, offers: Sequence[Terms], item: str = ""
+) -> None:
+    """Offers are read as offers, acceptances as agreements, and neither goodbye changes what was agreed."""
+    for number, terms in enumerate(offers):
+        other = offers[number - 1]
+
+        def put(template: str, words: str = ladder.words(terms)) -> Seen:
+            return said(role, template.format(terms=words, Terms=words[0].upper() + words[1:], item=item))
+
+        for move in (Move.OPEN, Move.COUNTER, Move.HOLD, Move.CLARIFY, Move.ABSURD, Move.INSIST):
+            for template in templates[move]:
+                alone, answer = put(template), [proposal(side, 1 - role, other), put(template)]
+                for reading in (read_negotiation(side, [alone]), read_negotiation(side, answer)):
+                    assert reading.offers.get(role) == terms or reading.agreed == terms == other, alone
+                    assert reading.undecided is None and (reading.agreed is None or terms == other), alone
+        for move in (Move.ACCEPT, Move.CONFIRM):
+            for template in templates[move]:
+                before = [proposal(side, 1 - role, terms), put(template)]
+                for closing in templates[Move.CLOSE]:
+                    for after in ([], [said(1 - role, closing)]):
+                        reading = read_negotiation(side, [*before, *after])
+                        assert (reading.agreed, reading.undecided) == (terms, None), [*before, *after]
+        for goodbye in templates[Move.GIVE_UP]:
+            reading = read_negotiation(side, [proposal(side, 1 - role, terms), said(role, goodbye)])
+            assert reading.agreed is None and reading.undecided is None
+
+
+def proposal(side: Negotiable, role: int, terms: Terms) -> Seen:
+    """The plainest way to propose terms."""
+    ladder = ladder_of(side, role, "take")
+    return said(role, f"I propose {ladder.words(terms)}." if isinstance(terms, str) else f"{ladder.words(terms)}.")
+
+
 def test_experts_differ_and_firmness_pays(capsys: pytest.CaptureFixture[str]) -> None:
     """Mean value per expert style against the partner; printed for tuning (pytest -s)."""
     means: dict[tuple[str, str], float] = {}
     for kind in NEGOTIATIONS:
         for style in EXPERTS:
             values = []
-            for seed, task in enumerate(tasks(kind, 25, "test")):
+            for seed, task in enumerate(tasks(kind, 6, "test")):
                 for role in (0, 1):
                     players = [partner_player(), partner_player()]
                     players[role] = scripted_player(style.name)

@@ -37,12 +37,17 @@ class SlotCache:
 
 @dataclass(slots=True)
 class Segment:
-    """New tokens [start, end) of the row; in generation, `slot` and how many tokens the slot already `holds`."""
+    """New tokens [start, end) of the row.
+
+    In generation, `slot` is where they are cached and `holds` how many tokens it has already. In training, the
+    tokens before them may be elsewhere in the row: those of [prefix[0], prefix[1]).
+    """
 
     start: int
     end: int
     slot: int = -1
     holds: int = 0
+    prefix: tuple[int, int] = (0, 0)
 
 
 @dataclass(slots=True)
@@ -104,6 +109,9 @@ def packed_attention(
             keys[segment.slot, :, segment.holds : total] = k[0]
             values[segment.slot, :, segment.holds : total] = v[0]
             k, v = keys[segment.slot, None, :, :total], values[segment.slot, None, :, :total]
+        elif segment.prefix[1] > segment.prefix[0]:
+            shared = slice(*segment.prefix)
+            k, v = torch.cat([key[:, :, shared], k], dim=2), torch.cat([value[:, :, shared], v], dim=2)
         mask = _causal(q, k.shape[2], sliding_window)
         causal = mask is None
         out = attend(q, k, v, attn_mask=mask, is_causal=causal, dropout_p=dropout, scale=scaling, enable_gqa=True)

@@ -11,6 +11,9 @@ import importlib.util
 import os
 import shutil
 import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -59,16 +62,31 @@ def load_model(name: str, adapter: Path | None = None) -> Any:
     if adapter is not None:
         from peft import PeftModel
 
-        if not (adapter / "adapter_model.safetensors").is_file():
-            raise ModelError(f"{adapter} is not a policy: it has no adapter_model.safetensors; train it first.")
-        model = PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
+        check_adapter(adapter)
+        with quiet_peft():
+            model = PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
     return model.eval()
+
+
+def check_adapter(folder: Path) -> None:
+    """ModelError when `folder` holds no adapter as safetensors (pickled weights are never loaded)."""
+    if not (folder / "adapter_model.safetensors").is_file():
+        raise ModelError(f"{folder} is not a policy: it has no adapter_model.safetensors; train it first.")
+
+
+@contextmanager
+def quiet_peft() -> Iterator[None]:
+    """PEFT still uses a name that transformers 5 renamed; its users can do nothing about that warning."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
+        yield
 
 
 def _load(auto: str, name: str, **options: Any) -> Any:
     _need("transformers")
     import transformers
 
+    transformers.utils.logging.disable_progress_bar()
     where = resolve(name)
     try:
         return getattr(transformers, auto).from_pretrained(where, trust_remote_code=False, **options)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from sqlalchemy import Connection, inspect, select, text, update
+from sqlalchemy import Connection, delete, false, inspect, select, text, update
 
 from sotopia_pi.errors import StoreError
 from sotopia_pi.store.schema import META, METADATA
@@ -40,6 +40,8 @@ def migrate_once(connection: Connection, where: str) -> bool:
     """Takes the database one version further, in the transaction of `connection`; False when it is up to date."""
     version = stored_version(connection, where)
     if version == len(MIGRATIONS):
+        # SQLite opens a read-only file without a word; a write that changes nothing finds out now, not after playing.
+        connection.execute(delete(META).where(false()))
         return False
     MIGRATIONS[version](connection)
     connection.execute(update(META).where(META.c.key == VERSION_KEY).values(value=version + 1))

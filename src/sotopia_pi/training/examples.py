@@ -23,16 +23,21 @@ class Example:
 
     episode: str
     role: int
+    task_id: str
     messages: list[Message]
     trained: list[bool]
 
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """An example as tokens: `ids`, and `targets` with the positions whose token is to be predicted."""
+    """An example as tokens: `ids`, and `targets` with the positions whose token is to be predicted.
+
+    Examples of one `group` (a task and role) begin with the same prompt.
+    """
 
     ids: list[int]
     targets: list[int]
+    group: str = ""
 
 
 def example(
@@ -41,7 +46,7 @@ def example(
     """The example of one role: its view after the last turn, whose assistant messages are its actions."""
     seen = view(task, role, episode.turns, max_turns)
     own = [turn for turn in episode.turns if turn.role == role]
-    return Example(episode.key, role, messages(seen, "chat", prompts), [turn.valid for turn in own])
+    return Example(episode.key, role, task.id, messages(seen, "chat", prompts), [turn.valid for turn in own])
 
 
 def tokenize(tokenizer: Any, item: Example, cutoff: int) -> Tokens | None:
@@ -50,7 +55,8 @@ def tokenize(tokenizer: Any, item: Example, cutoff: int) -> Tokens | None:
     spans = [span for span, trained in zip(encoded.replies, item.trained, strict=True) if trained and span[1] <= cutoff]
     if not spans:
         return None
-    return Tokens(encoded.ids[: spans[-1][1]], [at for start, end in spans for at in range(start, end)])
+    targets = [at for start, end in spans for at in range(start, end)]
+    return Tokens(encoded.ids[: spans[-1][1]], targets, f"{item.task_id}/{item.role}")
 
 
 def token_counts(items: Sequence[Tokens]) -> dict[str, int]:

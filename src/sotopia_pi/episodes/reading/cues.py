@@ -30,19 +30,19 @@ _STRONG = re.compile(
     r"|\bi (?:gladly |happily |hereby |do |will |'ll |can |shall )?(?:accept|agree to)\b|\bi'll (?:gladly |happily )?(?:accept|agree to)\b|\bhappy to accept\b|\bwe (?:accept|agree)\b"
     r"|\bi(?:'d| would)(?: gladly| happily)? accept (?:that|it|this|your)\b|\bi can (?:accept|agree)\b"
     r"|\b(?:i'll|i will|we'll|let me|i'd|i would|i can) (?:gladly |happily )?(?:take|buy|have|grab) (?:it|them|that|this|the (?:offer|deal)|your (?:offer|deal))\b"
-    r"|\bi(?:'ll| will) take (?:the|your) <|\bi(?:'ll| will) take you up on\b"
+    r"|\bi(?:'ll| will) take (?:the|your) <|\bi(?:'ll| will) take you up on\b|\bi(?:'ll| will) (?:pay|take|meet|match) (?:your|that) (?:\w+ )?(?:price|offer|number|figure)\b"
     r"|\byou(?:'ve)? (?:have )?got it\b|\b(?:it's|it is|is|are|they're) (?:all )?yours\b|\bconsider it (?:sold|done)\b"
     r"|\b(?:that|it|this|which|>|plan|price|offer|proposal|division|split|time|place) (?:also |still |really |totally |perfectly )?(?:works|will work|'ll work|would work|suits me|is (?:fine|good|great|perfect|okay|ok|acceptable|alright))\b(?! out)"
     r"|\bthat'll work\b|\bthat(?:'s| is) (?:fine|okay|ok|good|great|perfect|acceptable|alright|all right) (?:with|by|for) (?:me|us)\b"
     r"|\bworks (?:perfectly |well |great |fine |just fine |best )?for (?:me|us)\b|^works\b|\bsuits me\b|\b(?:fine|okay|ok|good|great) (?:by|with|for) (?:me|us)\b"
     r"|\bi(?:'m| am) (?:fine|happy|okay|ok|good|on board|satisfied|comfortable) with\b|\b(?:i|we) can (?:work|live|go) with (?:that|it|this)\b|\bcould live with (?:that|it|this)\b"
-    r"|\b(?:i|we) (?:can|could) do (?:that|it)\b|\blet's do (?:it|that|this)\b|\blet's go with (?:that|it|your|yours)\b|\bshake on (?:it|that)\b|\byou're on\b|\bcount me in\b"
+    r"|\b(?:i|we) (?:can|could) do (?:that|it)\b|\blet's do (?:it|that|this)\b|\blet's go with (?:that|it|your|yours)\b|\bshake (?:hands )?on (?:it|that|this)\b|\blet's (?:proceed|finali[sz]e|seal|close the deal|go ahead)\b|\b(?:i'm|i am) open to (?:that|it|this)\b|\byou're on\b|\bcount me in\b"
     r"|\b(?:>|that|time|day) it is\b|\bsee you (?:there|then)\b|\bi'll be there\b"
 )
 _WEAK = re.compile(
     r"^(?:(?:well|oh|then|and|um|hm+|so) )*(?:ok|okay|k|sure|sure thing|yes|yes please|yeah|yep|yup|fine|alright|all right|great|perfect|absolutely|certainly|"
     r"of course|good|excellent|wonderful|fantastic|very well|fair enough|(?:that |it )?sounds (?:good|great|fair|reasonable|fine|perfect)|that's (?:fair|fine|good|great|perfect|reasonable|okay|ok)|"
-    r"fair|i guess(?: so)?|i suppose(?: so)?|cool|awesome|lovely|no problem|definitely|why not|gladly|with pleasure|you win|i agree|i'm in|i would|i will|i can|exactly|right|"
+    r"fair|i guess(?: so)?|i suppose(?: so)?|cool|awesome|lovely|no problem|definitely|why not|gladly|with pleasure|you win|i agree|i'm in|i would|i will|i can|i am|i do|we do|(?:it|that) (?:would|does|is|will|works?)|exactly|right|(?:i guess |i suppose )that(?:'s| is) (?:okay|ok|fine|fair|alright)|"
     r"that's a good (?:deal|price)|that's a deal|that'll do|if you insist|can't argue with that|can't say no to that)"
     r"(?: (?:then|by me|with me|to me|enough|man|friend|i guess|i suppose|of course))*$"
 )
@@ -51,7 +51,7 @@ _IDLE = re.compile(
     r"take care|have a|nice doing|pleasure|appreciate|when (?:can|should|do|would|could)|where (?:can|should|do|shall)|deliver|address|wrap|load|enjoy|text you|call you|look(?:ing)? forward|glad|happy)\b"
 )
 _HEDGE = re.compile(
-    r"\b(?:maybe|perhaps|might|possibly|think about|think it over|think on|consider|considering|not sure|unsure|let me think|sleep on|tempt(?:ed|ing)|almost|nearly|close to|getting closer|"
+    r"\b(?:maybe|perhaps|might|possibly|think about|think it over|think on|consider|considering|not sure|unsure|let me think|sleep on|tempt(?:ed|ing)|doubt|wish|kill me|almost|nearly|close to|getting closer|"
     r"closer to|before (?:we|i)|let's (?:make|find|reach|try)|want(?: to| a)|would like a|hope|hoping|until|hesitant|hesitantly|depends|get back to you|used to|thought|could have|would have|looking for|yet)\b"
 )
 _REFUSE = re.compile(

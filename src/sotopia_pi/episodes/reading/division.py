@@ -67,8 +67,8 @@ def _tokens(text: str, items: tuple[str, ...]) -> list[str]:
     pattern, forms = _names(items)
     order = list(forms)
     text = pattern.sub(lambda match: f"@{order.index(match[0])}", text)
-    text = _REST_OF.sub(" other ", _N_OF_M.sub("of ", text))
-    text = _REST.sub(" restword ", _NOUN_SPLIT.sub(" ", text))
+    text = _REST.sub(" restword ", _NOUN_SPLIT.sub(" ", _N_OF_M.sub("of ", text)))
+    text = _REST_OF.sub(" other ", text)
     text = re.sub(r"\b(?:for|to) (me|myself)\b|\bmine\b", " tome ", text)
     text = re.sub(r"\b(?:for|to) (you|yourself)\b|\byours\b", " toyou ", text)
     text = re.sub(r"\bmy share\b", " me ", re.sub(r"\byour share\b", " you ", text))
@@ -206,7 +206,9 @@ class _Reader:
 
 _EACH, _HALVES, _REST_ITEM = 2, 3, "*"
 _BEHIND = {"tome": 0, "toyou": 1, "each": _EACH}
-_AHEAD: dict[str, int | None] = {**_RECEIVERS, "we": None, "us": None, "let's": None}
+#: After these words what is named is for whoever comes next: "leaving the ball for you", "give you the hat".
+_HANDS_ON = ("leave", "leaves", "leaving", "give", "gives", "giving", "offer", "offering", "hand", "pass")
+_AHEAD: dict[str, int | None] = {**_RECEIVERS, "we": None, "us": None, "let's": None} | dict.fromkeys(_HANDS_ON)
 _AHEAD |= {"split": _HALVES, "share": _HALVES, "divide": _HALVES, "halve": _HALVES}
 
 
@@ -232,7 +234,7 @@ def read_division(side: DivisionSide, text: str, deed: bool, role: int) -> Said:
         withdraws=cues.withdraw_at >= 0,
         ends=cues.ends,
         asks_assent=cues.asks_assent,
-        asks_else=cues.asks_else and not _names(reader.items)[0].search(parts[-1].text),
+        asks_else=cues.asks_else and not _is_about_shares(reader, parts),
     )
     if reader.empty:
         return said
@@ -243,6 +245,11 @@ def read_division(side: DivisionSide, text: str, deed: bool, role: int) -> Said:
     return replace(
         said, vague=reader.wrong, fits=fits, accepts=said.accepts and not said.conditional, conditional=False
     )
+
+
+def _is_about_shares(reader: _Reader, parts: tuple[Clause, ...]) -> bool:
+    last = [part.text for part in parts if part.sentence == parts[-1].sentence]
+    return any(_names(reader.items)[0].search(text) or _REST.search(text) for text in last)
 
 
 def _read_sentences(reader: _Reader, parts: tuple[Clause, ...]) -> None:

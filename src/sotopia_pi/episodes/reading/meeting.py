@@ -177,6 +177,8 @@ _NEGATIVE = re.compile(
 _FINE = re.compile(
     r"\b(?:isn't|not|n't|never|no) (?:\w+ )?(?:bad|far|busy|difficult|hard|tough|(?:a |any )?(?:problem|conflicts?)|out|too (?:far|bad|late|early)|impossible)\b|\bhang(?:ing)? out\b|\bwork(?:s|ed)? out\b|\bfind out\b|\bfigure out\b"
 )
+_ALL_BUT = re.compile(r"\b(?:any|every|all)\w*(?: \w+)? (?:but|except)\b")
+_BESIDE = re.compile(r"\b(?:before|after|until|since|till)(?: the)? $")
 _QUOTES = re.compile(
     r"\byou(?:'ve|'d)?(?: just| already)? (?:said|offered|mentioned|proposed|suggested|wanted|asked|preferred|can't|cannot|don't)\b"
 )
@@ -204,7 +206,7 @@ def _split(parts: tuple[Clause, ...], options: _Options) -> tuple[list[str], lis
             )
             if negative and not better:
                 ruled_out.extend(names if len(names) == 1 else ())
-            elif quoted:
+            elif quoted or _BESIDE.search(text[: mention.start]):
                 continue
             elif len(names) == 1:
                 proposed.extend(name for name in names if name not in proposed)
@@ -225,7 +227,7 @@ def _one_of(possible: frozenset[str], terms: Terms) -> bool:
 def read_meeting(side: MeetingSide, text: str, deed: bool, own: tuple[Terms, ...], other: tuple[Terms, ...]) -> Said:
     """What a turn says about `side.options`; `own` and `other` are what the two roles offer so far."""
     options = _options(side.options)
-    parts = clauses(_days(_times(clean(text), options.hours)))
+    parts = clauses(_ALL_BUT.sub("not", _days(_times(clean(text), options.hours))))
     cues = read_cues(parts, deed)
     proposed, ruled_out, unclear = _split(parts, options)
     accepts = cues.accept_at >= 0

@@ -144,7 +144,7 @@ _NEGATED = re.compile(
 )
 _REFUSED_RIGHT = re.compile(
     r"^ ?(?:dollars )?(?:is|was|seems|would be|sounds|feels|'s|looks|for (?:it|this|that|the \w+) is|might be|may be)? ?(?:just |still |a bit |a little |way |far |much |really |simply |quite |pretty |also |rather |honestly |actually |definitely |certainly |very )*"
-    r"(?:too|more than|less than|not|n't|isn't|out of|beyond|above|below|under|won't|doesn't|don't|wouldn't|can't|cannot|never|steep|high|low|unfair|expensive|an insult|insulting|ridiculous|lowball|tough|hard|difficult|impossible)\b"
+    r"(?:too|a lot|a bit much|pushing|more than|less than|not|n't|isn't|out of|beyond|above|below|under|won't|doesn't|don't|wouldn't|can't|cannot|never|steep|high|low|unfair|expensive|an insult|insulting|ridiculous|lowball|tough|hard|difficult|impossible)\b"
 )
 _GONE_RIGHT = re.compile(
     r"^ ?(?:offer |price )?(?:is|was|'s)? ?(?:now |no longer |not )?(?:off the table|back|a mistake|withdrawn|available anymore|on the table anymore|on the table)\b"
@@ -197,9 +197,9 @@ def _amounts(parts: tuple[Clause, ...], values: list[float]) -> tuple[list[Amoun
             left, right = part.text[start : mark.start()], part.text[mark.end() : end]
             sense = _sense(left.rstrip(), right, part.question)
             joined = number > 0 and bool(_JOIN.match(left))
-            if joined and found[-1].sense is not Sense.OFFER:
+            if joined and found[-1].sense not in (Sense.OFFER, Sense.CHANGE):
                 sense = found[-1].sense
-            if joined and sense is Sense.OFFER and left.strip() in ("-", "to", "and", "/", ";"):
+            if joined and sense is found[-1].sense is Sense.OFFER and left.strip() in ("-", "to", "and", "/", ";"):
                 ranged = left.strip() != "and" or "between" in part.text
             either = bool(re.search(r"\bor\b", left) if number else part.text.startswith("or "))
             found.append(Amount(values[int(mark[1])], sense, index, either))

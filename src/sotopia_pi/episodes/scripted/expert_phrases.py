@@ -18,7 +18,7 @@ EXPERT_PHRASES = Phrasebook(
         Move.OPEN: (
             "I ask {terms} for the {item}.",
             "Hello. My price for the {item} is {terms}.",
-            "I would like {terms} for the {item}.",
+            "I want {terms} for the {item}.",
             "Hello. How about {terms} for the {item}?",
         ),
         Move.COUNTER: (
@@ -39,7 +39,7 @@ EXPERT_PHRASES = Phrasebook(
         Move.OPEN: (
             "I offer {terms} for the {item}.",
             "Hello. I can pay {terms} for the {item}.",
-            "I would pay {terms} for the {item}.",
+            "I give {terms} for the {item}.",
             "Hello. How about {terms} for the {item}?",
         ),
         Move.COUNTER: (

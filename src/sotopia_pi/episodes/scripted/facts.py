@@ -66,9 +66,9 @@ def decide_fact(seen: View, side: FactSide, style: Style) -> tuple[Step, ...]:
         steps.append(Step.TELL)
     elif talk.asked_just_now and not talk.told:
         steps.append(Step.PROMISE)
+    if style.curious and talk.own_turns == 1 and not steps:
+        return (Step.PRY, Step.ASK)
     steps.append(Step.ASK if talk.own_turns == 0 or tell else Step.ASK_AGAIN)
-    if style.curious and talk.own_turns == 1:
-        steps.append(Step.PRY)
     return tuple(steps)
 
 

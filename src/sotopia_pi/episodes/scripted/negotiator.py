@@ -58,17 +58,14 @@ def decide(seen: View, side: Negotiable, style: Style, ladder: Ladder) -> Decisi
     agreed = now.reading.agreed
     if agreed is not None and ladder.share(agreed) >= 0:
         return _after_agreement(now, agreed)
-    last_chance = seen.max_turns - seen.turn_number < 2
     next_offer = ladder.offer(_aspiration(style, now), now.own, now.theirs)
-    offered = now.offered
-    if offered is not None and _acceptable(style, ladder.share(offered), ladder.share(next_offer), last_chance):
-        return Decision(Move.ACCEPT, offered)
-    if next_offer in now.theirs:
-        return Decision(Move.ACCEPT, next_offer)
+    accepted = _accepted(style, now, ladder, next_offer, last_chance=seen.max_turns - seen.turn_number < 2)
+    if accepted is not None:
+        return Decision(Move.ACCEPT, accepted)
+    if now.broken is not None and ladder.share(now.broken) >= 0:
+        return Decision(Move.INSIST, now.broken)
     stuck = bool(now.own) and next_offer == now.own[-1]
-    if now.nonsense >= style.nonsense_limit or (stuck and now.stubborn >= style.leave_after):
-        if offered is not None and ladder.share(offered) >= style.last_resort - _EPSILON:
-            return Decision(Move.ACCEPT, offered)
+    if _hopeless(style, now, stuck):
         return Decision(Move.GIVE_UP)
     return Decision(_manner(now, ladder, stuck), next_offer)
 
@@ -85,17 +82,25 @@ def _aspiration(style: Style, now: Standing) -> float:
     return style.opening - gone * (style.opening - style.floor)
 
 
-def _acceptable(style: Style, offered: float, own_next: float, last_chance: bool) -> bool:
-    if offered < -_EPSILON:
-        return False
-    if last_chance and offered >= style.last_resort - _EPSILON:
-        return True
-    return offered >= min(style.accept, own_next - style.margin) - _EPSILON
+def _accepted(style: Style, now: Standing, ladder: Ladder, next_offer: Terms, last_chance: bool) -> Terms | None:
+    """The partner's terms to be accepted now, if any: good terms at once, poorer ones rather than leave without."""
+    if next_offer in now.theirs:
+        return next_offer
+    offered = now.offered
+    if offered is None or ladder.share(offered) < -_EPSILON:
+        return None
+    enough = min(style.accept, ladder.share(next_offer) - style.margin)
+    if last_chance or _hopeless(style, now, bool(now.own) and next_offer == now.own[-1]):
+        enough = min(enough, style.last_resort)
+    return offered if ladder.share(offered) >= enough - _EPSILON else None
+
+
+def _hopeless(style: Style, now: Standing, stuck: bool) -> bool:
+    """Whether the partner has talked nonsense, or both have stood still, for too long."""
+    return now.nonsense >= style.nonsense_limit or (stuck and now.stubborn >= style.leave_after)
 
 
 def _manner(now: Standing, ladder: Ladder, stuck: bool) -> Move:
-    if now.broken == 0:
-        return Move.INSIST
     if now.nonsense:
         return Move.CLARIFY if now.own else Move.OPEN
     if now.offered is not None and ladder.absurd(now.offered):

@@ -16,7 +16,7 @@ PARTNER_PHRASES = Phrasebook(
     small_talk=("I like how we talk.", "Let me see.", "Hm, I understand you."),
     price_seller={
         Move.OPEN: (
-            "Good day. The {item} costs {terms}.",
+            "Good day. I sell the {item} for {terms}.",
             "The {item} is in good shape. I want {terms}.",
             "Hi there. You can have the {item} for {terms}.",
             "Hi. I am asking {terms} for this {item}.",
@@ -27,7 +27,7 @@ PARTNER_PHRASES = Phrasebook(
             "Let us say {terms}.",
             "What about {terms}?",
         ),
-        Move.HOLD: ("I have to stay with {terms}.", "I want {terms} for it.", "The price remains {terms}."),
+        Move.HOLD: ("I will stay with {terms}.", "I want {terms} for it.", "The price remains {terms}."),
         Move.CLARIFY: ("So what would you pay? I want {terms}.", "Tell me your price. Mine is {terms}."),
         Move.ABSURD: ("You must be joking. I want {terms}.",),
         Move.INSIST: ("But we had {terms}. I stay with {terms}.",),
@@ -48,7 +48,7 @@ PARTNER_PHRASES = Phrasebook(
             "Let us say {terms}.",
             "What about {terms}?",
         ),
-        Move.HOLD: ("I have to stay with {terms}.", "I would pay {terms} for it.", "My offer remains {terms}."),
+        Move.HOLD: ("I will stay with {terms}.", "I would pay {terms} for it.", "My offer remains {terms}."),
         Move.CLARIFY: ("So what do you want for it? I would pay {terms}.", "Tell me your price. My offer is {terms}."),
         Move.ABSURD: ("You must be joking. I would pay {terms}.",),
         Move.INSIST: ("But we had {terms}. I stay with {terms}.",),

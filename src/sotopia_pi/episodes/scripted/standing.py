@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from sotopia_pi.episodes.reading import Reading, Terms, read_negotiation
 from sotopia_pi.episodes.scripted.ladders import Ladder
@@ -26,7 +27,7 @@ class Standing:
     stubborn       how many of the partner's turns, up to now, did not, without one in between that did
     nonsense       how many of the partner's turns in a row, up to now, said nothing about the matter
     settled        the turn since which the present agreement holds, None without one
-    broken         how many own turns ago an agreement was given up, None where that never happened
+    broken         what was agreed before the partner's last turn undid it, else None
     named          whether the partner's last turn named terms
     """
 
@@ -39,7 +40,7 @@ class Standing:
     stubborn: int = 0
     nonsense: int = 0
     settled: int | None = None
-    broken: int | None = None
+    broken: Terms | None = None
     named: bool = False
     last_own: int = -1
 
@@ -49,20 +50,39 @@ class Standing:
         return self.reading.offers.get(1 - self.role)
 
 
+class _Key:
+    """A side as a key: sides hold dicts, which have no hash."""
+
+    def __init__(self, side: Negotiable) -> None:
+        self.side = side
+        self._text = repr(side)
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Key) and self._text == other._text
+
+
+@lru_cache(maxsize=4096)
+def _read(key: _Key, history: tuple[Seen, ...]) -> Reading:
+    """Each turn reads every beginning of the history again; nearly all of them were read the turn before."""
+    return read_negotiation(key.side, history)
+
+
 def stand(role: int, side: Negotiable, ladder: Ladder, history: Sequence[Seen]) -> Standing:
     """Reads the whole history from the point of view of `role`."""
     now = Standing(role)
     for index, event in enumerate(history):
-        before, now.reading = now.reading, read_negotiation(side, history[: index + 1])
+        before, now.reading, now.broken = now.reading, _read(_Key(side), tuple(history[: index + 1])), None
         if event.role == role:
             _own_turn(now, index)
         else:
-            alone = read_negotiation(side, history[index : index + 1])
+            alone = _read(_Key(side), (event,))
             now.named = event.role in alone.offers
             _their_turn(now, before.offers.get(event.role), ladder)
         if now.reading.agreed is None:
-            if before.agreed is not None:
-                now.broken = 0
+            now.broken = before.agreed if event.role != role else None
             now.settled = None
         elif before.agreed != now.reading.agreed:
             now.settled = index
@@ -71,8 +91,6 @@ def stand(role: int, side: Negotiable, ladder: Ladder, history: Sequence[Seen]) 
 
 def _own_turn(now: Standing, index: int) -> None:
     now.last_own = index
-    if now.broken is not None:
-        now.broken += 1
     terms = now.reading.agreed if now.reading.agreed is not None else now.reading.offers.get(now.role)
     if terms is not None and (not now.own or now.own[-1] != terms):
         now.own.append(terms)

@@ -49,25 +49,25 @@ class Style:
 
 #: Whom to imitate: varied on purpose, so that selecting the best episodes picks out what works.
 EXPERTS = (
-    Style("tough", floor=0.4, patience=6, accept=0.9, last_resort=0.25, reciprocity=0.2, leave_after=6, chattiness=0.0,
+    Style("tough", floor=0.4, patience=5, accept=0.9, last_resort=0.25, reciprocity=0.2, leave_after=6, chattiness=0.0,
           telling="told"),
     Style("firm", floor=0.3, patience=5, accept=0.8, last_resort=0.1, reciprocity=0.2, telling="told"),
-    Style("fair", floor=0.2, patience=4, accept=0.6, last_resort=0.05, margin=0.05, reciprocity=0.2),
-    Style("quick", opening=0.9, floor=0.1, patience=3, accept=0.4, last_resort=0.0, margin=0.1, reciprocity=0.0,
+    Style("fair", floor=0.25, patience=5, accept=0.6, last_resort=0.05, margin=0.05, reciprocity=0.2),
+    Style("quick", opening=0.9, floor=0.15, patience=4, accept=0.5, last_resort=0.0, margin=0.05, reciprocity=0.0,
           chattiness=0.0),
-    Style("conceder", opening=0.8, floor=0.05, patience=3, exponent=0.6, accept=0.25, last_resort=0.0, reciprocity=0.0,
+    Style("conceder", opening=0.85, floor=0.05, patience=4, exponent=0.7, accept=0.3, last_resort=0.0, reciprocity=0.0,
           chattiness=0.3),
-    Style("mirror", floor=0.2, patience=5, accept=0.7, reciprocity=0.5, last_resort=0.1, telling="second"),
+    Style("mirror", floor=0.2, patience=5, accept=0.7, reciprocity=0.4, last_resort=0.1, telling="second"),
 )  # fmt: skip
 
 #: Whom to be tested against: fixed, and never trained on.
 PARTNERS = (
-    Style("steady", floor=0.1, patience=5, accept=0.7, reciprocity=0.1, leave_after=4),
+    Style("steady", floor=0.1, patience=5, accept=0.7, reciprocity=0.1),
     Style("warm", opening=0.95, floor=0.1, patience=5, exponent=0.8, accept=0.65, last_resort=0.0, margin=0.05,
           reciprocity=0.0, chattiness=0.5),
-    Style("dealer", opening=1.05, floor=0.15, patience=6, exponent=1.3, accept=0.8, reciprocity=0.1, leave_after=4,
+    Style("dealer", opening=1.05, floor=0.15, patience=6, exponent=1.3, accept=0.8, reciprocity=0.1,
           telling="second"),
-    Style("wary", floor=0.15, patience=6, accept=0.75, reciprocity=0.3, leave_after=4, chattiness=0.1, telling="told"),
+    Style("wary", floor=0.15, patience=6, accept=0.75, reciprocity=0.3, chattiness=0.1, telling="told"),
     Style("prying", opening=0.95, floor=0.1, patience=5, exponent=0.9, accept=0.7, reciprocity=0.2, curious=True),
 )  # fmt: skip
 
