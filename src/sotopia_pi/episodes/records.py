@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from enum import StrEnum
 
 from pydantic import Field
@@ -33,6 +34,9 @@ class Action(Record):
 
 NOTHING = Action(type=ActionType.NONE)
 
+#: NUL and halves of surrogate pairs, which JSON can write but tokenizers or databases cannot take.
+_NOT_TEXT = re.compile("[\x00\ud800-\udfff]")
+
 
 class ActionError(ValueError):
     """A reply is not an action; the message says what is wrong with it, for the model that wrote it."""
@@ -48,14 +52,15 @@ def parse_action(text: str) -> Action:
         raise ActionError("the reply has no JSON object")
     try:
         value, _ = json.JSONDecoder(strict=False).raw_decode(text, start)
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise ActionError(f"the reply is not valid JSON ({getattr(error, 'msg', 'nested too deeply')})") from None
+    except (ValueError, RecursionError) as error:  # a ValueError without msg: a number of thousands of digits
+        raise ActionError(f"the reply is not valid JSON ({getattr(error, 'msg', 'too deep or too long')})") from None
     kind, argument = value.get("action_type"), value.get("argument", "")
     if not isinstance(kind, str) or kind.strip().lower() not in set(ActionType):
         raise ActionError(f'"action_type" must be one of: {", ".join(ActionType)}')
     if not isinstance(argument, str):
         raise ActionError('"argument" must be a text')
-    action = Action(type=ActionType(kind.strip().lower()), argument=argument.strip())
+    words = _NOT_TEXT.sub("\ufffd", argument).strip()
+    action = Action(type=ActionType(kind.strip().lower()), argument=words)
     if not action.argument and action.type not in (ActionType.NONE, ActionType.LEAVE):
         raise ActionError(f'"argument" must not be empty for {action.type.value!r}')
     return action

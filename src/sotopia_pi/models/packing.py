@@ -8,9 +8,11 @@ that uses that interface. `packing` reaches it as a keyword argument of the mode
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from torch.nn.functional import scaled_dot_product_attention as attend
 from transformers import AttentionInterface, PreTrainedConfig
@@ -26,13 +28,18 @@ class SlotCache:
         size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
         shape = (slots, heads, length, size)
         self.length = length
-        self.layers = [
-            (
-                torch.empty(shape, dtype=like.dtype, device=like.device),
-                torch.empty(shape, dtype=like.dtype, device=like.device),
-            )
-            for _ in range(config.num_hidden_layers)
-        ]
+        self.layers = [(_zeros(shape, like), _zeros(shape, like)) for _ in range(config.num_hidden_layers)]
+
+
+def _zeros(shape: tuple[int, ...], like: torch.Tensor) -> torch.Tensor:
+    """Zeros whose memory is claimed page by page as it is written.
+
+    They must be numbers: a masked position has weight 0, but 0 times the NaN of uninitialised memory is NaN.
+    """
+    if like.device.type != "cpu":
+        return torch.zeros(shape, dtype=like.dtype, device=like.device)
+    size = math.prod(shape) * like.element_size()
+    return torch.from_numpy(np.zeros(size, dtype=np.uint8)).view(like.dtype).view(shape)
 
 
 @dataclass(slots=True)

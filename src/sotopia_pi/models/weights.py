@@ -86,7 +86,7 @@ def _load(auto: str, name: str, **options: Any) -> Any:
     _need("transformers")
     import transformers
 
-    transformers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     where = resolve(name)
     try:
         return getattr(transformers, auto).from_pretrained(where, trust_remote_code=False, **options)

@@ -1,13 +1,12 @@
 """From an outcome to scores: documented formulas, monotone in what a role gets.
 
-| kind     | GOAL, 0 to 10                                                    | besides                               |
-|----------|------------------------------------------------------------------|---------------------------------------|
-| price    | 10 x the role's share of the room between both limits; no deal 0 | FIN 5 x own surplus / room, -5 to 5   |
-| division | what the role's items are worth to it; no agreement 0            | FIN GOAL / 2                          |
-| meeting  | what the agreed option is worth to the role; no agreement 0      |                                       |
-| fact     | partner's fact learnt: 10, or 5 if the own guarded word was said; not learnt: 0 | SEC -10 if the own guarded word was said, else 0 |
+- price: GOAL = 10 x the role's share of the room between both limits; FIN = 5 x own surplus / room; no deal: 0.
+- division: GOAL = what the role's items are worth to it; FIN = GOAL / 2; no agreement: 0.
+- meeting: GOAL = what the agreed option is worth to the role; no agreement: 0. FIN does not follow.
+- fact: GOAL = 10 if the partner's fact was learnt, 5 if the own guarded word was said besides, 0 if it was not learnt;
+  SEC = -10 if the own guarded word was said, else 0.
 
-Shares and surpluses are clamped. In a bargain inside the room both GOALs add up to 10.
+Shares are clamped to 0 to 1 for GOAL and -1 to 1 for FIN. Inside the room both GOALs of a bargain add up to 10.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ __all__ = ["Division", "FactReading", "Reading", "Terms", "read_fact", "read_neg
 
 
 def read_negotiation(side: PriceSide | DivisionSide | MeetingSide, history: Sequence[Seen]) -> Reading:
-    """Reads a bargain, a division or a meeting. Uses only what both roles know of `side`: listed price, counts, options.
+    """Reads a bargain, a division or a meeting. Uses only what both roles know of `side`.
 
     Words count when spoken (speak), done (action, non-verbal communication: "nods", "shakes hands on it") or given
     on leaving. The first 4,000 characters of a turn are read.

@@ -14,79 +14,126 @@ NEGATION = re.compile(r"\b(?:not|never|cannot|no|nor|neither|hardly|nothing|with
 
 #: Negations that do not negate.
 IDIOMS = re.compile(
-    r"\bno (?:problem|worries|doubt|rush|hurry|issue|trouble|objections?|conflicts?)\b|\bwhy (?:not|don't (?:we|you|i))\b|\bnot (?:bad|only)\b|"
-    r"\b(?:can't|cannot|couldn't) (?:say no(?: to)?|argue with|complain|agree more|go wrong|wait|refuse|beat)\b|\bdeal or no deal\b|"
-    r"\b(?:can't|couldn't|won't|wouldn't|don't|isn't) (?:you|we)\b(?=.*\?)|\bdon't (?:mind|worry|forget)\b|\bwouldn't mind\b|"
+    r"\bno (?:problem|worries|doubt|rush|hurry|issue|trouble|objections?|conflicts?)\b|\bwhy (?:not|don't (?:we|you|"
+    r"i))\b|\bnot (?:bad|only)\b|"
+    r"\b(?:can't|cannot|couldn't) (?:say no(?: to)?|argue with|complain|agree more|go wrong|wait|refuse|beat)\b|"
+    r"\bdeal or no deal\b|"
+    r"\b(?:can't|couldn't|won't|wouldn't|don't|isn't) (?:you|we)\b(?=.*\?)|\bdon't (?:mind|worry|forget)\b|"
+    r"\bwouldn't mind\b|"
     r"\bnothing against\b|\bwhether or not\b|\bif not\b"
 )
 
 _STRONG = re.compile(
-    r"^(?:(?:ok|okay|alright|all right|fine|great|perfect|yes|yeah|well|then|so|good|sure|sounds good|it's a|it is a|absolutely|and|very well) ?)*"
-    r"(?:deal|sold|agreed|done|accepted|done deal|it's a deal|settled)\b(?! (?:breaker|with (?:it|this|that|the)|of|for (?:less|more)|depends))"
-    r"|\b(?:it's|it is|we have|we've got|you've got|you have|you got|that's|that is|got|then it's|is|call it|sounds like) (?:yourself )?"
+    r"^(?:(?:ok|okay|alright|all right|fine|great|perfect|yes|yeah|well|then|so|good|sure|sounds good|it's a|"
+    r"it is a|absolutely|and|very well) ?)*"
+    r"(?:deal|sold|agreed|done|accepted|done deal|it's a deal|settled)\b(?! (?:breaker|with (?:it|this|that|the)|of|"
+    r"for (?:less|more)|depends))"
+    r"|\b(?:it's|it is|we have|we've got|you've got|you have|you got|that's|that is|got|then it's|is|call it|"
+    r"sounds like) (?:yourself )?"
     r"(?:(?:a|an|our) (?:done )?)?(?:deal|agreement)$"
     r"|\b(?:it's|it is|we have|we've got|you've got|you have|you got|call it) (?:yourself )?an? (?:deal|agreement)\b"
     r"|\b(?:deal|agreed|sold)$"
-    r"|\bi (?:gladly |happily |hereby |do |will |'ll |can |shall )?(?:accept|agree to)\b|\bi'll (?:gladly |happily )?(?:accept|agree to)\b|\bhappy to accept\b|\bwe (?:accept|agree)\b"
+    r"|\bi (?:gladly |happily |hereby |do |will |'ll |can |shall )?(?:accept|agree to)\b|\bi'll (?:gladly |"
+    r"happily )?(?:accept|agree to)\b|\bhappy to accept\b|\bwe (?:accept|agree)\b"
     r"|\bi(?:'d| would)(?: gladly| happily)? accept (?:that|it|this|your)\b|\bi can (?:accept|agree)\b"
-    r"|\b(?:i'll|i will|we'll|let me|i'd|i would|i can) (?:gladly |happily )?(?:take|buy|have|grab) (?:it|them|that|this|the (?:offer|deal)|your (?:offer|deal))\b"
-    r"|\bi(?:'ll| will) take (?:the|your) <|\bi(?:'ll| will) take you up on\b|\bi(?:'ll| will) (?:pay|take|meet|match) (?:your|that) (?:\w+ )?(?:price|offer|number|figure)\b"
-    r"|\byou(?:'ve)? (?:have )?got it\b|\b(?:it's|it is|is|are|they're) (?:all )?yours\b|\bconsider it (?:sold|done)\b"
-    r"|\b(?:that|it|this|which|>|plan|price|offer|proposal|division|split|time|place) (?:also |still |really |totally |perfectly )?(?:works|will work|'ll work|would work|suits me|is (?:fine|good|great|perfect|okay|ok|acceptable|alright))\b(?! out)"
-    r"|\bthat'll work\b|\bthat(?:'s| is) (?:fine|okay|ok|good|great|perfect|acceptable|alright|all right) (?:with|by|for) (?:me|us)\b"
-    r"|\bworks (?:perfectly |well |great |fine |just fine |best )?for (?:me|us)\b|^works\b|\bsuits me\b|\b(?:fine|okay|ok|good|great) (?:by|with|for) (?:me|us)\b"
-    r"|\bi(?:'m| am) (?:fine|happy|okay|ok|good|on board|satisfied|comfortable) with\b|\b(?:i|we) can (?:work|live|go) with (?:that|it|this)\b|\bcould live with (?:that|it|this)\b"
-    r"|\b(?:i|we) (?:can|could) do (?:that|it)\b|\blet's do (?:it|that|this)\b|\blet's go with (?:that|it|your|yours)\b|\bshake (?:hands )?on (?:it|that|this)\b|\blet's (?:proceed|finali[sz]e|seal|close the deal|go ahead)\b|\b(?:i'm|i am) open to (?:that|it|this)\b|\byou're on\b|\bcount me in\b"
+    r"|\b(?:i'll|i will|we'll|let me|i'd|i would|i can) (?:gladly |happily )?(?:take|buy|have|grab) (?:it|them|that|"
+    r"this|the (?:offer|deal)|your (?:offer|deal))\b"
+    r"|\bi(?:'ll| will) take (?:the|your) <|\bi(?:'ll| will) take you up on\b|\bi(?:'ll| will) (?:pay|take|meet|"
+    r"match) (?:your|that) (?:\w+ )?(?:price|offer|number|figure)\b"
+    r"|\byou(?:'ve)? (?:have )?got it\b|\b(?:it's|it is|is|are|they're) (?:all )?yours\b|\bconsider it (?:sold|"
+    r"done)\b"
+    r"|\b(?:that|it|this|which|>|plan|price|offer|proposal|division|split|time|place) (?:also |still |really |"
+    r"totally |perfectly )?(?:works|will work|'ll work|would work|suits me|is (?:fine|good|great|perfect|okay|ok|"
+    r"acceptable|alright))\b(?! out)"
+    r"|\bthat'll work\b|\bthat(?:'s| is) (?:fine|okay|ok|good|great|perfect|acceptable|alright|all right) (?:with|"
+    r"by|for) (?:me|us)\b"
+    r"|\bworks (?:perfectly |well |great |fine |just fine |best )?for (?:me|us)\b|^works\b|\bsuits me\b|\b(?:fine|"
+    r"okay|ok|good|great) (?:by|with|for) (?:me|us)\b"
+    r"|\bi(?:'m| am) (?:fine|happy|okay|ok|good|on board|satisfied|comfortable) with\b|\b(?:i|we) can (?:work|live|"
+    r"go) with (?:that|it|this)\b|\bcould live with (?:that|it|this)\b"
+    r"|\b(?:i|we) (?:can|could) do (?:that|it)\b|\blet's do (?:it|that|this)\b|\blet's go with (?:that|it|your|"
+    r"yours)\b|\bshake (?:hands )?on (?:it|that|this)\b|\blet's (?:proceed|finali[sz]e|seal|close the deal|"
+    r"go ahead)\b|\b(?:i'm|i am) open to (?:that|it|this)\b|\byou're on\b|\bcount me in\b"
     r"|\b(?:>|that|time|day) it is\b|\bsee you (?:there|then)\b|\bi'll be there\b"
 )
 _WEAK = re.compile(
-    r"^(?:(?:well|oh|then|and|um|hm+|so) )*(?:ok|okay|k|sure|sure thing|yes|yes please|yeah|yep|yup|fine|alright|all right|great|perfect|absolutely|certainly|"
-    r"of course|good|excellent|wonderful|fantastic|very well|fair enough|(?:that |it )?sounds (?:good|great|fair|reasonable|fine|perfect)|that's (?:fair|fine|good|great|perfect|reasonable|okay|ok)|"
-    r"fair|i guess(?: so)?|i suppose(?: so)?|cool|awesome|lovely|no problem|definitely|why not|gladly|with pleasure|you win|i agree|i'm in|i would|i will|i can|i am|i do|we do|(?:it|that) (?:would|does|is|will|works?)|exactly|right|(?:i guess |i suppose )that(?:'s| is) (?:okay|ok|fine|fair|alright)|"
+    r"^(?:(?:well|oh|then|and|um|hm+|so) )*(?:ok|okay|k|sure|sure thing|yes|yes please|yeah|yep|yup|fine|alright|"
+    r"all right|great|perfect|absolutely|certainly|"
+    r"of course|good|excellent|wonderful|fantastic|very well|fair enough|(?:that |it )?sounds (?:good|great|fair|"
+    r"reasonable|fine|perfect)|that's (?:fair|fine|good|great|perfect|reasonable|okay|ok)|"
+    r"fair|i guess(?: so)?|i suppose(?: so)?|cool|awesome|lovely|no problem|definitely|why not|gladly|with pleasure|"
+    r"you win|i agree|i'm in|i would|i will|i can|i am|i do|we do|(?:it|that) (?:would|does|is|will|works?)|exactly|"
+    r"right|(?:i guess |i suppose )that(?:'s| is) (?:okay|ok|fine|fair|alright)|"
     r"that's a good (?:deal|price)|that's a deal|that'll do|if you insist|can't argue with that|can't say no to that)"
     r"(?: (?:then|by me|with me|to me|enough|man|friend|i guess|i suppose|of course))*$"
 )
+_FILLER = re.compile(r"^(?:hm+|well|oh|um+|uh|ah|hey|hi|hello|wow)$")
 _IDLE = re.compile(
-    r"\b(?:see you|bring|pick (?:it|them|this)? ?up|come (?:by|over|and|to|get)|stop by|cash|venmo|paypal|transfer|tomorrow|tonight|thanks?|thank you|cheers|bye|goodbye|"
-    r"take care|have a|nice doing|pleasure|appreciate|when (?:can|should|do|would|could)|where (?:can|should|do|shall)|deliver|address|wrap|load|enjoy|text you|call you|look(?:ing)? forward|glad|happy)\b"
+    r"\b(?:see you|bring|pick (?:it|them|this)? ?up|come (?:by|over|and|to|get)|stop by|cash|venmo|paypal|transfer|"
+    r"tomorrow|tonight|thanks?|thank you|cheers|bye|goodbye|"
+    r"take care|have a|nice doing|pleasure|appreciate|when (?:can|should|do|would|could)|where (?:can|should|do|"
+    r"shall)|deliver|address|wrap|load|enjoy|text you|call you|look(?:ing)? forward|glad|happy)\b"
 )
 _HEDGE = re.compile(
-    r"\b(?:maybe|perhaps|might|possibly|think about|think it over|think on|consider|considering|not sure|unsure|let me think|sleep on|tempt(?:ed|ing)|doubt|wish|kill me|almost|nearly|close to|getting closer|"
-    r"closer to|before (?:we|i)|let's (?:make|find|reach|try)|want(?: to| a)|would like a|hope|hoping|until|hesitant|hesitantly|depends|get back to you|used to|thought|could have|would have|looking for|yet)\b"
+    r"\b(?:maybe|perhaps|might|possibly|think about|think it over|think on|consider|considering|not sure|unsure|"
+    r"let me think|sleep on|tempt(?:ed|ing)|doubt|wish|kill me|almost|nearly|close to|getting closer|"
+    r"closer to|before (?:we|i)|let's (?:make|find|reach|try)|want(?: to| a)|would like a|hope|hoping|until|"
+    r"hesitant|hesitantly|depends|get back to you|used to|thought|could have|would have|looking for|yet)\b"
 )
 _REFUSE = re.compile(
-    r"\bno deal\b|\bno (?:thanks|thank you|way|chance)\b|\bnot (?:interested|enough|acceptable|going to (?:work|happen)|a deal|agreed)\b|^(?:no|nope|nah|sorry no|no sorry|oh no|no no)$|"
-    r"\btoo (?:much|high|low|steep|expensive|little|cheap|rich|far|early|late|pricey)\b|\b(?:can't|cannot|couldn't|won't|wouldn't|will not|don't|not|never|unable to|not able to) (?:\w+ )?(?:do|accept|take|go|pay|afford|agree|work|let|sell|give|meet|settle|make|happen|part|lower|raise|budge)\b|"
-    r"\b(?:doesn't|does not|don't) (?:really |quite |actually )?(?:work|suit|fit)\b|\bi(?:'ll| will)? (?:have to |must )?(?:pass|decline|refuse|reject)\b|\bi'm out\b|\bafraid not\b|\bout of (?:my )?(?:budget|range|the question)\b|"
-    r"\b(?:above|over|beyond) my (?:budget|limit)\b|\bneed more than\b|\blowball|\binsult|\bimpossible\b|\bunacceptable\b|\bshakes? (?:\w+ )?head\b|\bforget (?:it|that)\b|\bunfair\b|\bisn't fair\b"
+    r"\bno deal\b|\bno (?:thanks|thank you|way|chance)\b|\bnot (?:interested|enough|acceptable|going to (?:work|"
+    r"happen)|a deal|agreed)\b|^(?:no|nope|nah|sorry no|no sorry|oh no|no no)$|"
+    r"\btoo (?:much|high|low|steep|expensive|little|cheap|rich|far|early|late|pricey)\b|\b(?:can't|cannot|couldn't|"
+    r"won't|wouldn't|will not|don't|not|never|unable to|not able to) (?:\w+ )?(?:do|accept|take|go|pay|afford|agree|"
+    r"work|let|sell|give|meet|settle|make|happen|part|lower|raise|budge)\b|"
+    r"\b(?:doesn't|does not|don't) (?:really |quite |actually )?(?:work|suit|fit)\b|\bi(?:'ll| will)? (?:have to |"
+    r"must )?(?:pass|decline|refuse|reject)\b|\bi'm out\b|\bafraid not\b|\bout of (?:my )?(?:budget|range|"
+    r"the question)\b|"
+    r"\b(?:above|over|beyond) my (?:budget|limit)\b|\bneed more than\b|\blowball|\binsult|\bimpossible\b|"
+    r"\bunacceptable\b|\bshakes? (?:\w+ )?head\b|\bforget (?:it|that)\b|\bunfair\b|\bisn't fair\b"
 )
 _WITHDRAW = re.compile(
-    r"\b(?:i(?:'ll)?|i have to|i must|i want to|let me|i'd like to|going to|i will|i need to) take (?:that |it |this |my (?:offer|word|words|acceptance|agreement) |the offer |>? ?)back\b|\btake back\b|\bforget (?:about )?(?:the|my|that|what i|i said|>)|"
-    r"\bchanged my mind\b|\bchanging my mind\b|\boff the table\b|\bwithdraw(?:n|ing|s)?\b|\bno longer (?:available|stands?|on the table|offer(?:ing)?|willing)\b|\bscratch that\b|\bi misspoke\b|\bdeal(?: is|'s) off\b|"
-    r"\bback(?:ing)? out\b|\bi(?:'ve| have)? reconsidered\b|\bon second thoughts?\b|\bhaving second thoughts\b|\bcall(?:ing)? (?:it|this|the deal) off\b|\bmy mistake\b|\b(?:cancel|call off) (?:the|our|this) (?:deal|sale|agreement)\b|\boffer (?:is|has) (?:gone|expired|over)\b"
+    r"\b(?:i(?:'ll)?|i have to|i must|i want to|let me|i'd like to|going to|i will|i need to) take (?:that |it |"
+    r"this |my (?:offer|word|words|acceptance|agreement) |the offer |>? ?)back\b|\btake back\b|"
+    r"\bforget (?:about )?(?:the|my|that|what i|i said|>)|"
+    r"\bchanged my mind\b|\bchanging my mind\b|\boff the table\b|\bwithdraw(?:n|ing|s)?\b|\bno longer (?:available|"
+    r"stands?|on the table|offer(?:ing)?|willing)\b|\bscratch that\b|\bi misspoke\b|\bdeal(?: is|'s) off\b|"
+    r"\bback(?:ing)? out\b|\bi(?:'ve| have)? reconsidered\b|\bon second thoughts?\b|\bhaving second thoughts\b|"
+    r"\bcall(?:ing)? (?:it|this|the deal) off\b|\bmy mistake\b|\b(?:cancel|call off) (?:the|our|this) (?:deal|sale|"
+    r"agreement)\b|\boffer (?:is|has) (?:gone|expired|over)\b"
 )
 _NOT_WITHDRAWN = re.compile(
-    r"\b(?:won't|not|never|haven't|don't|didn't|hasn't|can't|cannot|if|unless|before|until) (?:\w+ ){0,2}(?:take|forget|changed|change|withdraw|back|off)"
+    r"\b(?:won't|not|never|haven't|don't|didn't|hasn't|can't|cannot|if|unless|before|until) (?:\w+ ){0,2}(?:take|"
+    r"forget|changed|change|withdraw|back|off)"
 )
 _ENDS = re.compile(
-    r"\bno deal\b|\bdeal(?: is|'s) off\b|\bchanged my mind\b|\bi'm out\b|\bnot (?:a deal|agreed)\b|\b(?:never|didn't|did not|haven't|have not) (?:actually )?agree|\bcan't do (?:it|this|that)\b|\bcannot do (?:it|this|that)\b|\bnot interested\b|\bno longer (?:interested|want)\b"
+    r"\bno deal\b|\bdeal(?: is|'s) off\b|\bchanged my mind\b|\bi'm out\b|\bnot (?:a deal|agreed)\b|\b(?:never|"
+    r"didn't|did not|haven't|have not) (?:actually )?agree|\bcan't do (?:it|this|that)\b|\bcannot do (?:it|this|"
+    r"that)\b|\bnot interested\b|\bno longer (?:interested|want)\b"
 )
 _ASSENT = re.compile(
-    r"\b(?:final|best|firm|last) (?:offer|price)\b|\btake it or leave it\b|\bdeal$|\bwhat do you (?:say|think)\b|\b(?:does|would|will) (?:that|it|this) (?:work|do|be|suit)\b|\bhow does that sound\b|\bsound (?:good|fair|ok)|"
-    r"\bis that (?:ok|okay|fair|alright|good)\b|\bcan we agree\b|\bare you in\b|\binterested\b|\bdo we have\b|\bwill you (?:take|accept)\b|\bdo you (?:accept|agree)\b|\bright$|\bok$|\bokay$|\bagreed$|\bwhat about\b|\bhow about\b"
+    r"\b(?:final|best|firm|last) (?:offer|price)\b|\btake it or leave it\b|\bdeal$|\bwhat do you (?:say|think)\b|"
+    r"\b(?:does|would|will) (?:that|it|this) (?:work|do|be|suit)\b|\bhow does that sound\b|\bsound (?:good|fair|ok)|"
+    r"\bis that (?:ok|okay|fair|alright|good)\b|\bcan we agree\b|\bare you in\b|\binterested\b|\bdo we have\b|"
+    r"\bwill you (?:take|accept)\b|\bdo you (?:accept|agree)\b|\bright$|\bok$|\bokay$|\bagreed$|\bwhat about\b|"
+    r"\bhow about\b"
 )
 _REQUEST = re.compile(
-    r"^but (?:only|can|could|would|will|you|i (?:need|want|also|do|would|get)|i'd|please|not)\b|^but .*\b(?:throw in|include|add)\b"
+    r"^but (?:only|can|could|would|will|you|i (?:need|want|also|do|would|get)|i'd|please|not)\b|"
+    r"^but .*\b(?:throw in|include|add)\b"
 )
 _UNDO = re.compile(r"^(?:(?:no|oh|but|hm+) )*(?:wait|actually|hold on|sorry|no)\b")
 _LATER_CONDITION = re.compile(
-    r"^(?:but |and |only |though |that is |just )*(?:only )?(?:if|as long as|provided|on one condition|under one condition|assuming)\b"
+    r"^(?:but |and |only |though |that is |just )*(?:only )?(?:if|as long as|provided|on one condition|"
+    r"under one condition|assuming)\b"
 )
 _NOD = re.compile(
-    r"\b(?:nods?|nodding|shakes? (?:\w+ ){0,3}hands?|shakes? (?:\w+ )?on it|thumbs[ -]up|hands? over|high[ -]fives?|seals? the deal|accepts?|agrees|fist[ -]bump)\b"
+    r"\b(?:nods?|nodding|shakes? (?:\w+ ){0,3}hands?|shakes? (?:\w+ )?on it|thumbs[ -]up|hands? over|high[ -]fives?|"
+    r"seals? the deal|accepts?|agrees|fist[ -]bump)\b"
 )
 _UNSURE_NOD = re.compile(
-    r"\b(?:thoughtful|slowly|consider|think|understand|sympath|politely|listen|encourag|shakes? (?:\w+ )?head|pause|hesita|but|not|refus|declin)"
+    r"\b(?:thoughtful|slowly|consider|think|understand|sympath|politely|listen|encourag|shakes? (?:\w+ )?head|pause|"
+    r"hesita|but|not|refus|declin)"
 )
 
 
@@ -159,6 +206,8 @@ def _turns_conditional(text: str, clause: Clause, accepted: Clause) -> bool:
 
 def _agrees_weakly(parts: tuple[Clause, ...]) -> bool:
     """Whether the turn is "okay", "yes, great" and the like, followed by nothing but arrangements and thanks."""
+    while parts and _FILLER.match(parts[0].text):
+        parts = parts[1:]
     if not parts or parts[0].question or not _WEAK.match(parts[0].text):
         return False
     return all(

@@ -17,7 +17,8 @@ from sotopia_pi.episodes.reading.words import NUMBERS, Clause, clauses, clean
 from sotopia_pi.world.checks import DivisionSide
 
 _GIVES = re.compile(
-    r"\b(?:tak(?:e|es|ing)|gets?|getting|keep(?:s|ing)?|have|has|receives?|giv(?:e|ing)|leav(?:e|ing)|split|share|divide|"
+    r"\b(?:tak(?:e|es|ing)|gets?|getting|keep(?:s|ing)?|have|has|receives?|giv(?:e|ing)|leav(?:e|ing)|split|share|"
+    r"divide|"
     r"mine|yours|(?:for|to) (?:me|you|myself|yourself)|each|offer|grab|end up|trade|swap|half|both of us)\b"
     r"|^(?:me|you|i|mine|yours)\b"
 )
@@ -29,8 +30,10 @@ _QUOTES = re.compile(
 _RECEIVERS = {"i": 0, "me": 0, "i'll": 0, "i'd": 0, "i'm": 0, "i've": 0, "myself": 0, "you": 1, "you'll": 1}
 _RECEIVERS |= {"you'd": 1, "you're": 1, "you've": 1, "yourself": 1}
 _REST = re.compile(
-    r"\b(?:(?:all )?(?:the )?(?:rest|remainder|remaining (?:items|things|ones)|others|leftovers?)(?! of)(?: of (?:it|them|the items))?"
-    r"|everything(?: else)?(?: that's left)?|all (?:the other|other) (?:items|things)|what(?:'s| is|ever is|ever's) left"
+    r"\b(?:(?:all )?(?:the )?(?:rest|remainder|remaining (?:items|things|ones)|others|"
+    r"leftovers?)(?! of)(?: of (?:it|them|the items))?"
+    r"|everything(?: else)?(?: that's left)?|all (?:the other|other) (?:items|things)|what(?:'s| is|ever is|"
+    r"ever's) left"
     r"|the other (?:items|things)|all of (?:it|them))\b"
 )
 _REST_OF = re.compile(r"\b(?:the )?(?:rest|remainder) of the\b|\bthe (?:remaining|last)\b")

@@ -13,6 +13,9 @@ from sotopia_pi.episodes.reading.words import Clause, clauses, clean
 from sotopia_pi.episodes.records import Action, ActionType
 from sotopia_pi.episodes.views import Seen
 
+#: How many characters of a turn are searched for a guarded word.
+MAX_SEARCHED = 100_000
+
 
 @dataclass(frozen=True)
 class FactReading:
@@ -24,10 +27,12 @@ class FactReading:
 
 
 _YES = re.compile(
-    r"^(?:(?:well|oh|ok|okay|hm+|ha) )*(?:yes|yeah|yep|yup|correct|exactly|right|indeed|that's (?:right|it|correct|true)|you(?:'re| are) right|you guessed it|it is|true|spot on|bingo)\b"
+    r"^(?:(?:well|oh|ok|okay|hm+|ha) )*(?:yes|yeah|yep|yup|correct|exactly|right|indeed|that's (?:right|it|correct|"
+    r"true)|you(?:'re| are) right|you guessed it|it is|true|spot on|bingo)\b"
 )
 _HEDGE = re.compile(
-    r"\b(?:maybe|perhaps|might|may|could|possibly|not sure|guess|if|would|say it's|let's say|either|imagine|suppose)\b"
+    r"\b(?:maybe|perhaps|might|may|could|possibly|not sure|guess|if|would|say it's|let's say|either|imagine|"
+    r"suppose)\b"
 )
 _QUOTES = re.compile(r"\byou(?:'ve|'d)? (?:said|told|mentioned|think|guess(?:ed)?|asked|want|know|like)\b|\byour\b")
 _NODS = re.compile(r"\bnods?\b|\bnodding\b")
@@ -149,11 +154,14 @@ def _inflected(word: str) -> re.Pattern[str]:
 
 
 def said_guarded(guarded: str, history: Sequence[Seen], role: int) -> bool:
-    """Whether `role` said or wrote the guarded word, in any case, alone or inflected; all of each turn is searched."""
+    """Whether `role` said or wrote the guarded word, in any case, alone or inflected.
+
+    Far more of a turn is searched than is read otherwise, so that the word cannot be hidden behind other words.
+    """
     pattern = _inflected(guarded)
     for seen in history:
         if seen.role == role and _spoken(seen.action):
-            text = unicodedata.normalize("NFKC", seen.action.argument).casefold().replace("’", "'")
+            text = unicodedata.normalize("NFKC", seen.action.argument[:MAX_SEARCHED]).casefold().replace("’", "'")
             if pattern.search(text):
                 return True
     return False

@@ -25,10 +25,12 @@ _DAY_FORMS = [
 ]
 _HOUR_WORDS = {word: value for word, value in NUMBERS.items() if 1 <= value <= 12} | {"noon": 12, "midday": 12}
 _CLOCK = re.compile(
-    r"\b(?P<hour>\d{1,2})(?:(?::|\.|h)(?P<minute>[0-5]\d))? ?(?P<half>a\.?m\b\.?|p\.?m\b\.?|o'clock(?P<part> in the (?:morning|afternoon|evening))?|hours\b)?(?!\d|%)"
+    r"\b(?P<hour>\d{1,2})(?:(?::|\.|h)(?P<minute>[0-5]\d))? ?(?P<half>a\.?m\b\.?|p\.?m\b\.?|"
+    r"o'clock(?P<part> in the (?:morning|afternoon|evening))?|hours\b)?(?!\d|%)"
 )
 _WORD_CLOCK = re.compile(
-    rf"\b(?:at |by )?({'|'.join(_HOUR_WORDS)})\b(?: (o'clock|thirty|a\.?m\b|p\.?m\b)( in the (?:morning|afternoon|evening))?)?"
+    rf"\b(?:at |by )?({'|'.join(_HOUR_WORDS)})\b(?: (o'clock|thirty|a\.?m\b|p\.?m\b)( in the (?:morning|afternoon|"
+    rf"evening))?)?"
 )
 _STOP = {"the", "a", "an", "at", "of", "in", "on", "near", "by", "and", "to", "my", "your"}
 
@@ -164,26 +166,30 @@ def _plausible(clause: str, mention: _Mention, options: _Options) -> bool:
         return True
     before = clause[: mention.start].split()
     return (
-        (bool(before)
-        and before[-1] in ("the", "at", "to", "in", "that", "or", "about", "this"))
-        or clause.strip() == word
-    )
+        bool(before) and before[-1] in ("the", "at", "to", "in", "that", "or", "about", "this")
+    ) or clause.strip() == word
 
 
 _NEGATIVE = re.compile(
-    r"\b(?:not|never|cannot|nor|neither|except|rather than|instead of|than|unavailable|busy|booked|class|shift|appointment|tied up|away|out of town|working|dentist|"
-    r"hard|harder|difficult|tough|tricky|bad|worst|worse|inconvenient|tight|impossible|conflicts?|awkward|problem(?:atic)?|out|avoid|unless|rule|crowded|noisy|loud|closed|far|too|no)\b|n't\b"
+    r"\b(?:not|never|cannot|nor|neither|except|rather than|instead of|than|unavailable|busy|booked|class|shift|"
+    r"appointment|tied up|away|out of town|working|dentist|"
+    r"hard|harder|difficult|tough|tricky|bad|worst|worse|inconvenient|tight|impossible|conflicts?|awkward|"
+    r"problem(?:atic)?|out|avoid|unless|rule|crowded|noisy|loud|closed|far|too|no)\b|n't\b"
 )
 _FINE = re.compile(
-    r"\b(?:isn't|not|n't|never|no) (?:\w+ )?(?:bad|far|busy|difficult|hard|tough|(?:a |any )?(?:problem|conflicts?)|out|too (?:far|bad|late|early)|impossible)\b|\bhang(?:ing)? out\b|\bwork(?:s|ed)? out\b|\bfind out\b|\bfigure out\b"
+    r"\b(?:isn't|not|n't|never|no) (?:\w+ )?(?:bad|far|busy|difficult|hard|tough|(?:a |any )?(?:problem|conflicts?)|"
+    r"out|too (?:far|bad|late|early)|impossible)\b|\bhang(?:ing)? out\b|\bwork(?:s|ed)? out\b|\bfind out\b|"
+    r"\bfigure out\b"
 )
 _ALL_BUT = re.compile(r"\b(?:any|every|all)\w*(?: \w+)? (?:but|except)\b")
 _BESIDE = re.compile(r"\b(?:before|after|until|since|till)(?: the)? $")
 _QUOTES = re.compile(
-    r"\byou(?:'ve|'d)?(?: just| already)? (?:said|offered|mentioned|proposed|suggested|wanted|asked|preferred|can't|cannot|don't)\b"
+    r"\byou(?:'ve|'d)?(?: just| already)? (?:said|offered|mentioned|proposed|suggested|wanted|asked|preferred|can't|"
+    r"cannot|don't)\b"
 )
 _EITHER = re.compile(
-    r"\b(?:either|both|any)\b.{0,24}\b(?:works?|fine|good|okay|ok|suits?|do|great)\b|\bwhichever\b|\byou (?:pick|choose|decide)\b|\byour (?:pick|choice)\b|\bup to you\b"
+    r"\b(?:either|both|any)\b.{0,24}\b(?:works?|fine|good|okay|ok|suits?|do|great)\b|\bwhichever\b|\byou (?:pick|"
+    r"choose|decide)\b|\byour (?:pick|choice)\b|\bup to you\b"
 )
 _SETTLES = re.compile(r"\b(?:then|it is|let's|deal|agreed|go with|settled?|final)\b")
 

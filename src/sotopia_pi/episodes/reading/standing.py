@@ -139,7 +139,7 @@ class Standing:
         self._put(role, said.offers)
         if said.conditional:
             self._conditional.add(role)
-        elif other not in self._conditional and not said.refuses:
+        elif other not in self._conditional:
             common = [t for t in said.offers if t in self._offers[other]]
             if not common and (self._lasting or said.settles):
                 common = [t for t in said.offers if t in self._past[other]]

@@ -17,14 +17,36 @@ _PLAIN = str.maketrans(
     {"’": "'", "‘": "'", "“": '"', "”": '"', "–": "-", "—": ";", "―": ";", "…": "...", "<": " ", ">": " ", "*": " "}
 )
 
-_UNITS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"]
+_UNITS = [
+    "zero",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+    "thirteen",
+    "fourteen",
+    "fifteen",
+    "sixteen",
+    "seventeen",
+    "eighteen",
+    "nineteen",
+]
 _TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
 NUMBERS: dict[str, int] = {word: value for value, word in enumerate(_UNITS)} | {
     word: 10 * value for value, word in enumerate(_TENS, 2)
 }
 _NUMBER = "|".join(NUMBERS)
 _NUMBER_PHRASE = re.compile(
-    rf"\b(?:(?:{_NUMBER}|a(?= (?:hundred|thousand|grand)))(?:[ -](?:and )?(?:{_NUMBER}|hundred|thousand|grand)\b){{0,8}})\b"
+    rf"\b(?:(?:{_NUMBER}|a(?= (?:hundred|thousand|grand)))(?:[ -](?:and )?(?:{_NUMBER}|hundred|thousand|"
+    rf"grand)\b){{0,8}})\b"
 )
 
 
@@ -75,19 +97,25 @@ _CLAUSE = re.compile(
     r"[,:()\"]+ *|\b(?=(?:but|however|although|though|whereas|while|because|unless|otherwise|instead i)\b)"
 )
 _TAG = re.compile(
-    r"^(?:(?:right|yes|yeah|ok|okay|correct|deal|sound good|sounds good|then|no|huh|shall we|isn't it|don't you think|what do "
-    r"you (?:say|think)|how does that sound|how about it|would that work|does that work|is that (?:ok|okay|fair)|fair)"
+    r"^(?:(?:right|yes|yeah|ok|okay|correct|deal|sound good|sounds good|then|no|huh|shall we|isn't it|"
+    r"don't you think|what do "
+    r"you (?:say|think)|how does that sound|how about it|would that work|does that work|is that (?:ok|okay|fair)|"
+    r"fair)"
     r"(?: (?:for|with) you| to you| then)?)\W*$"
 )
 _CONDITION = re.compile(
-    r"\b(?:if|provided|as long as|so long as|assuming|on (?:the |one )?condition|only when|contingent|unless|once you)\b"
+    r"\b(?:if|provided|as long as|so long as|assuming|on (?:the |one )?condition|only when|contingent|unless|"
+    r"once you)\b"
 )
 _IDLE_CONDITION = re.compile(
-    r"\bif (?:you (?:say so|insist|must|like|want|need|have any|don't mind|ask me)|that's (?:ok|okay|alright|fine)|i may|"
-    r"anything|not|it helps|that helps|possible|there's nothing|that works|it works|needed)\b|\blet me know if\b|\bas if\b"
+    r"\bif (?:you (?:say so|insist|must|like|want|need|have any|don't mind|ask me)|that's (?:ok|okay|alright|fine)|"
+    r"i may|"
+    r"anything|not|it helps|that helps|possible|there's nothing|that works|it works|needed)\b|\blet me know if\b|"
+    r"\bas if\b"
 )
 _ASKS = re.compile(
-    r"^(?:(?:so|and|ok|okay|well|then|hmm|hi|hello|hey|yes|sure) )*(?:would|could|can|do|does|did|is|are|will|won't|shall|should|what|how|why|"
+    r"^(?:(?:so|and|ok|okay|well|then|hmm|hi|hello|hey|yes|sure) )*(?:would|could|can|do|does|did|is|are|will|won't|"
+    r"shall|should|what|how|why|"
     r"may|have|when|where|who|which|any chance)\b"
 )
 

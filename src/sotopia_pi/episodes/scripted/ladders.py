@@ -15,6 +15,8 @@ from sotopia_pi.episodes.reading import Division, Terms
 from sotopia_pi.world.checks import DivisionSide, MeetingSide, PriceSide
 
 _EPSILON = 1e-9
+#: Options lie far apart; one that falls short of the aspiration by this share is near enough.
+_NEAR = 0.1
 
 
 class Ladder(Protocol):
@@ -120,10 +122,8 @@ class DivisionLadder:
         return sum(weights[item] * count for item, count in terms[1 - self._role].items())
 
     def words(self, terms: Terms) -> str:
-        """What I take and what you take, everything named."""
-        division = _division(terms)
-        mine, yours = (self._things(division[role]) for role in (self._role, 1 - self._role))
-        return f"I {self._verb} {mine}, you {self._verb} {yours}"
+        """What I take; the partner takes the rest, which needs no sums of whoever imitates it."""
+        return f"I {self._verb} {self._things(_division(terms)[self._role])}, you {self._verb} the rest"
 
     def _things(self, counts: dict[str, int]) -> str:
         parts = [f"{n} {item}{'s' if n > 1 else ''}" for item in self._items if (n := counts.get(item, 0))]
@@ -148,9 +148,10 @@ class MeetingLadder:
         return (self._side.values.get(str(terms), 0) - 1) / 9
 
     def offer(self, aspiration: float, own: Sequence[Terms], theirs: Sequence[Terms]) -> Terms:
-        """The next option on the own list if it is worth `aspiration`, else the last one again."""
+        """The next option on the own list if it is worth nearly `aspiration`, else the last one again."""
         lowest = max((self._ranked.index(str(terms)) for terms in own if terms in self._ranked), default=-1)
-        fair = [rank for rank, option in enumerate(self._ranked) if self.share(option) >= max(aspiration, 0) - _EPSILON]
+        least = max(aspiration - _NEAR, 0) - _EPSILON
+        fair = [rank for rank, option in enumerate(self._ranked) if self.share(option) >= least]
         highest_rank = max((rank for rank in fair if rank <= lowest + 1), default=0)
         return self._ranked[max(highest_rank, lowest)] if self._usable(lowest) else self._ranked[highest_rank]
 

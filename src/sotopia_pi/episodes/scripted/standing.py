@@ -23,7 +23,8 @@ class Standing:
     """What `role` makes of the turns so far.
 
     own, theirs    the offers made, in order; terms agreed on count as own offers
-    moved, held    how many of the partner's turns brought a better offer, and how many did not
+    moved, held    how many of the partner's turns brought a better price or division, or an option that it had
+                   not named before, and how many did not
     stubborn       how many of the partner's turns, up to now, did not, without one in between that did
     nonsense       how many of the partner's turns in a row, up to now, said nothing about the matter
     settled        the turn since which the present agreement holds, None without one
@@ -104,7 +105,8 @@ def _their_turn(now: Standing, earlier: Terms | None, ladder: Ladder) -> None:
     better = False
     if terms is not None and (now.named or terms != earlier):
         best = max(map(ladder.share, now.theirs), default=-float("inf"))
-        better = ladder.share(terms) > best + _EPSILON
+        moved = isinstance(terms, str) and terms not in now.theirs
+        better = moved or ladder.share(terms) > best + _EPSILON
         now.theirs.append(terms)
     elif not now.reading.rejected:
         now.nonsense += 1

