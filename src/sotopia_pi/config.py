@@ -11,7 +11,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -20,25 +20,29 @@ from sotopia_pi.errors import ConfigError
 Kind = Literal["price", "division", "meeting", "fact"]
 BASE = "base"
 EXPERT = "expert"
+PARTNER = "partner"
+_Count = Annotated[int, Field(ge=0)]
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class WorldConfig(_Section):
     """Which tasks there are: scenarios per verified kind, or files of tasks of one's own.
 
     `transfer` is a second evaluation set, of kinds that `train` need not have. `castings` is how many pairs of
-    characters play each scenario.
+    characters play each scenario. `characters` and `ties` are files that replace the starter world's; without `ties`,
+    characters of one's own are strangers to each other.
     """
 
-    train: dict[Kind, int] = Field(default_factory=dict)
-    test: dict[Kind, int] = Field(default_factory=dict)
-    transfer: dict[Kind, int] = Field(default_factory=dict)
+    train: dict[Kind, _Count] = Field(default_factory=dict)
+    test: dict[Kind, _Count] = Field(default_factory=dict)
+    transfer: dict[Kind, _Count] = Field(default_factory=dict)
     split: Literal["test", "dev"] = "test"
     castings: int = Field(default=1, ge=1)
     characters: str | None = None
+    ties: str | None = None
     train_tasks: str | None = None
     test_tasks: str | None = None
 
@@ -136,8 +140,8 @@ class Config(_Section):
     def _rounds_follow_each_other(self) -> Self:
         known = {BASE}
         for item in self.rounds:
-            if item.name in known | {EXPERT}:
-                raise ValueError(f"there are two policies named {item.name!r}")
+            if item.name in known | {EXPERT, PARTNER}:
+                raise ValueError(f"there are two players named {item.name!r}; give the round another name")
             for earlier in (item.parent, *item.replay):
                 if earlier not in known or (earlier == BASE and earlier in item.replay):
                     raise ValueError(f"round {item.name!r} refers to {earlier!r}, which is no earlier round")
@@ -156,15 +160,26 @@ class Config(_Section):
 
     def training_of(self, item: RoundConfig) -> TrainingConfig:
         """The training settings of a round: the run's with the round's overrides."""
-        return TrainingConfig.model_validate({**self.training.model_dump(), **item.train})
+        return _changed(self.training, item.train, f"rounds.{self.rounds.index(item)}.train")
 
     def sampling_of(self, item: RoundConfig) -> SamplingConfig:
         """How the policy is sampled while a round is collected."""
-        return SamplingConfig.model_validate({**self.sampling.model_dump(), **item.sampling})
+        return _changed(self.sampling, item.sampling, f"rounds.{self.rounds.index(item)}.sampling")
 
     def evaluation_sampling(self) -> SamplingConfig:
         """How policies are sampled in the evaluation."""
-        return SamplingConfig.model_validate({**self.sampling.model_dump(), **self.evaluation.sampling})
+        return _changed(self.sampling, self.evaluation.sampling, "evaluation.sampling")
+
+
+_S = TypeVar("_S", bound=_Section)
+
+
+def _changed(section: _S, changes: Mapping[str, Any], where: str) -> _S:
+    """`section` with some settings changed; ValueError naming those at `where` that cannot be."""
+    try:
+        return section.model_validate({**section.model_dump(), **changes})
+    except ValidationError as error:
+        raise ValueError("; ".join(_explain(detail, f"{where}.") for detail in error.errors())) from None
 
 
 def load(path: Path | None, overrides: Sequence[str] = ()) -> Config:
@@ -194,11 +209,12 @@ def parse(values: Mapping[str, Any], where: str) -> Config:
         raise ConfigError(f"{where}: " + "; ".join(lines) + ".") from None
 
 
-def _explain(detail: Any) -> str:
-    key = ".".join(str(part) for part in detail["loc"]) or "the config"
+def _explain(detail: Any, prefix: str = "") -> str:
+    key = (prefix + ".".join(str(part) for part in detail["loc"])).rstrip(".")
     if detail["type"] == "extra_forbidden":
         return f"{key} is not a setting; remove it or see docs/configuration.md for the settings there are"
-    return f"{key}: {detail['msg'].removeprefix('Value error, ')}"
+    message = detail["msg"].removeprefix("Value error, ")
+    return f"{key}: {message}" if key else message
 
 
 def _override(values: dict[str, Any], override: str) -> None:
@@ -252,4 +268,4 @@ def _inline(value: Any) -> str:
         return "{ " + ", ".join(f"{json.dumps(key)} = {_inline(item)}" for key, item in value.items()) + " }"
     if isinstance(value, list):
         return "[" + ", ".join(_inline(item) for item in value) + "]"
-    return json.dumps(value, ensure_ascii=False)
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")  # which JSON may hold and TOML may not

@@ -19,6 +19,7 @@ from typing import Any
 from sotopia_pi import evaluation
 from sotopia_pi.config import BASE, EXPERT, RoundConfig
 from sotopia_pi.episodes.play import Plan
+from sotopia_pi.episodes.players import check_player
 from sotopia_pi.errors import ConfigError, TrainingError
 from sotopia_pi.evaluation import matchups
 from sotopia_pi.evaluation.samples import choose, sample
@@ -29,7 +30,7 @@ from sotopia_pi.rundir import POLICIES, Run
 from sotopia_pi.training.examples import Tokens, example, token_counts, tokenize
 from sotopia_pi.training.selection import Candidate, saturation
 from sotopia_pi.training.selection import select as apply_rule
-from sotopia_pi.world import SocialTask, cast, load_characters, load_tasks, starter_world
+from sotopia_pi.world import SocialTask, cast, load_characters, load_tasks, load_ties, starter_world
 from sotopia_pi.world.verified import generate
 
 Facts = dict[str, Any]
@@ -69,12 +70,14 @@ def forget_failures(run: Run) -> None:
     for stage in episode_stages(run):
         if stage not in trained and run.store.drop_failed(stage):
             run.store.reopen_stage(stage)
+            run.store.reopen_stage(stage.replace("collect/", "select/", 1))
 
 
 def prepare_tasks(run: Run) -> Facts:
     """Draws the social tasks: training, held-out and transfer."""
 
     def work() -> Facts:
+        _check_names(run)
         world = run.config.world
         groups = {"train": _tasks(run, "train", world.train, "train")}
         groups["test"] = _tasks(run, "test", world.test, world.split)
@@ -89,6 +92,21 @@ def prepare_tasks(run: Run) -> Facts:
     return facts
 
 
+def _check_names(run: Run) -> None:
+    """Whether the models and selection rules that the config names exist, before any work is done."""
+    models = run.config.models
+    for spec in dict.fromkeys((models.policy, models.expert, models.partner)):
+        check_player(spec)
+    for item in run.config.rounds:
+        _apply([], item)
+
+
+def _need(run: Run, stage: str) -> None:
+    if run.store.stage(stage) is None:
+        verb = stage.partition("/")[0]
+        raise ConfigError(f"The stage {stage} is not finished; run `sotopia-pi {verb} {run.folder}` first.")
+
+
 def _tasks(run: Run, group: str, kinds: Any, split: str) -> list[SocialTask]:
     world = run.config.world
     own = {"train": world.train_tasks, "test": world.test_tasks}.get(group)
@@ -96,7 +114,7 @@ def _tasks(run: Run, group: str, kinds: Any, split: str) -> list[SocialTask]:
         return _verified_only(load_tasks(Path(own)), own)
     starter = starter_world()
     characters = load_characters(Path(world.characters)) if world.characters else starter.characters
-    ties = () if world.characters else starter.ties
+    ties = load_ties(Path(world.ties), characters) if world.ties else () if world.characters else starter.ties
     tasks: list[SocialTask] = []
     for kind, count in kinds.items():
         for scenario in generate(kind, split, count, derive_seed(run.config.seed, group, kind)):
@@ -125,6 +143,7 @@ def collect(run: Run, item: RoundConfig) -> Facts:
     """Plays the training episodes of a round: the expert (BC) or the parent policy (SR) in every role."""
     player = EXPERT if item.method == "bc" else item.parent
     sampling = run.config.sampling_of(item)
+    _need(run, "tasks")
 
     def work() -> Facts:
         plans = [
@@ -163,6 +182,7 @@ def rate(run: Run, stage: str) -> Facts:
 def select(run: Run, item: RoundConfig) -> Facts:
     """Chooses the (episode, role) pairs that are imitated. TrainingError when the rule chooses none."""
     stage = f"collect/{item.name}"
+    _need(run, stage)
 
     def work() -> Facts:
         tasks = {episode.key: episode.task_id for episode in run.store.episodes(stage)}
@@ -172,9 +192,7 @@ def select(run: Run, item: RoundConfig) -> Facts:
             for r in ratings
             if r.failure is None and "goal" in r.scores
         ]
-        name, parameters = str(item.select.get("rule", "top_k")), dict(item.select)
-        parameters.pop("rule", None)
-        chosen = apply_rule(candidates, name, **parameters)
+        chosen = _apply(candidates, item)
         if not chosen:
             raise TrainingError(
                 f"Round {item.name!r} selected none of {len(candidates)} candidates ({len(ratings) - len(candidates)} "
@@ -199,14 +217,22 @@ def select(run: Run, item: RoundConfig) -> Facts:
     return facts
 
 
+def _apply(candidates: list[Candidate], item: RoundConfig) -> list[Candidate]:
+    parameters = {"rule": "top_k", **item.select}
+    return apply_rule(candidates, str(parameters.pop("rule")), **parameters)
+
+
 def train(run: Run, item: RoundConfig) -> Facts:
     """Fine-tunes the parent policy on what was selected; the policy folder appears when it is complete."""
-    from sotopia_pi.models.weights import load_tokenizer
+    from sotopia_pi.models.weights import load_tokenizer, use_threads
     from sotopia_pi.training.sft import fine_tune
 
     settings, base = run.config.training_of(item), run.config.models.policy
+    for name in (*item.replay, item.name):
+        _need(run, f"select/{name}")
 
     def work() -> Facts:
+        use_threads(run.config.runtime.threads)
         tokenizer = load_tokenizer(base)
         chosen = [pair for name in (*item.replay, item.name) for pair in run.store.selection(name)]
         made = [(pair, _tokens(run, tokenizer, *pair, settings.cutoff)) for pair in chosen]
@@ -259,6 +285,7 @@ def policies(run: Run) -> list[str]:
 def evaluate(run: Run) -> dict[str, Facts]:
     """Plays every policy against the partner in every role of the held-out and transfer tasks."""
     sampling = run.config.evaluation_sampling()
+    _need(run, "tasks")
     tasks = [*run.store.tasks("test"), *run.store.tasks("transfer")]
     facts = {}
     for policy in policies(run):

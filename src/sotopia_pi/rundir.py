@@ -1,7 +1,7 @@
 """A run directory: the resolved config, the database and the policies, and what may be done with them.
 
-`config.toml` is what the run is; a different config for the same directory is refused, so that stored episodes always
-mean what the config says.
+`config.toml` is what the run is; once its tasks are drawn, a different config for the same directory is refused, so
+that stored episodes always mean what the config says.
 """
 
 from __future__ import annotations
@@ -15,12 +15,11 @@ from typing import Any, Self
 from tqdm import tqdm
 
 from sotopia_pi import config as configuration
-from sotopia_pi.config import BASE, EXPERT, Config, SamplingConfig
+from sotopia_pi.config import BASE, EXPERT, PARTNER, Config, SamplingConfig
 from sotopia_pi.episodes.play import Plan, play_all
 from sotopia_pi.episodes.players import opened
 from sotopia_pi.episodes.records import Episode
-from sotopia_pi.errors import ConfigError, ModelError, StoreError
-from sotopia_pi.evaluation.matchups import PARTNER
+from sotopia_pi.errors import ConfigError, ModelError, SotopiaError, StoreError
 from sotopia_pi.prompts import Prompts
 from sotopia_pi.ratings.verifier import verify
 from sotopia_pi.store import Store
@@ -42,21 +41,28 @@ class Run:
     def open(cls, folder: Path, config: Config | None = None, quiet: bool = False) -> Self:
         """Opens `folder`, or with a config starts it. ConfigError when the config contradicts what is stored."""
         path = folder / CONFIG
-        if path.is_file():
-            stored = configuration.load(path)
-            _agree(folder, stored, config)
-            config = stored.model_copy(update={"runtime": config.runtime}) if config else stored
-        elif config is None:
+        stored = configuration.load(path) if path.is_file() else config
+        if stored is None:
             raise ConfigError(f"{folder} is not a run directory (no {CONFIG}); start one with `sotopia-pi run --out`.")
-        else:
-            _write(path, configuration.to_toml(config))
+        if not path.is_file():
+            _write(path, configuration.to_toml(stored))
         store = Store.open(folder / DATABASE)
-        run = cls(folder, config, store, quiet)
-        prompts = store.meta("prompts")
-        if prompts is None:
-            store.set_meta("prompts", run.prompts.version)
-        elif prompts != run.prompts.version:
+        try:
+            return cls._agreeing(folder, stored, config or stored, store, quiet)
+        except SotopiaError:
             store.close()
+            raise
+
+    @classmethod
+    def _agreeing(cls, folder: Path, stored: Config, config: Config, store: Store, quiet: bool) -> Self:
+        """The run, unless config or prompts are others than those the tasks were drawn for."""
+        run = cls(folder, config, store, quiet)
+        if store.stage("tasks") is None and not store.task_groups():
+            _write(folder / CONFIG, configuration.to_toml(config))
+            store.set_meta("prompts", run.prompts.version)
+            return run
+        _agree(folder, stored, config)
+        if store.meta("prompts") != run.prompts.version:
             raise ConfigError(f"The prompts changed since {folder} was started; start a new run with another --out.")
         return run
 
@@ -126,8 +132,8 @@ class Run:
         return opened(name, spec, sampling, self.config.runtime, self.prompts, adapter)
 
 
-def _agree(folder: Path, stored: Config, given: Config | None) -> None:
-    changed = configuration.differences(stored, given) if given else []
+def _agree(folder: Path, stored: Config, given: Config) -> None:
+    changed = configuration.differences(stored, given)
     if changed:
         more = f" and {len(changed) - 4} more" if len(changed) > 4 else ""
         raise ConfigError(

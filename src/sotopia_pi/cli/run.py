@@ -30,9 +30,9 @@ def main(given: argparse.Namespace) -> None:
     from sotopia_pi.rundir import CONFIG, Run
 
     out: Path | None = given.out
-    continues = out is not None and (out / CONFIG).is_file() and given.config is None and not given.set
-    chosen = None if continues else config.load(given.config, given.set)
-    folder = out or Path("runs") / (chosen.name if chosen else "run")
+    continues = out is not None and given.config is None and (out / CONFIG).is_file()
+    chosen = config.load(out / CONFIG if out and continues else given.config, given.set)
+    folder = out or Path("runs") / chosen.name
     with Run.open(folder, chosen, given.quiet) as run:
         if given.retry_failed:
             pipeline.forget_failures(run)

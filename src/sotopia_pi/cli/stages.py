@@ -44,8 +44,9 @@ def main(given: argparse.Namespace) -> None:
     from sotopia_pi.rundir import CONFIG, Run
 
     chosen = None
-    if given.verb == "tasks" and (given.config or given.set or not (given.dir / CONFIG).is_file()):
-        chosen = config.load(given.config, given.set)
+    if given.verb == "tasks":
+        stored = given.dir / CONFIG
+        chosen = config.load(given.config or (stored if stored.is_file() else None), given.set)
     with Run.open(given.dir, chosen, given.quiet) as run:
         if given.verb in _OF_A_ROUND:
             for item in _rounds(run, given.round):

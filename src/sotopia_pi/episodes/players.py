@@ -40,11 +40,23 @@ def opened(
         model.close()
 
 
+def check_player(spec: str) -> None:
+    """Whether a model spec names something that exists. ModelError, ConfigError."""
+    if spec.startswith(SCRIPTED):
+        scripted_player(spec.removeprefix(SCRIPTED))
+    elif not spec.startswith(FAKE):
+        from sotopia_pi.models.weights import check_model
+
+        check_model(spec)
+
+
 def _model(spec: str, name: str, runtime: RuntimeConfig, adapter: Path | None) -> ChatModel:
     if spec.startswith(FAKE):
         return FakeModel(name=name, reachable=spec != "fake:unreachable")
     from sotopia_pi.models.local import LocalModel
+    from sotopia_pi.models.weights import use_threads
 
+    use_threads(runtime.threads)
     return LocalModel(spec, adapter, name, runtime.slots, runtime.max_context)
 
 

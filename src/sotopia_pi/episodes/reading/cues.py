@@ -67,6 +67,7 @@ _WEAK = re.compile(
     r"that's a good (?:deal|price)|that's a deal|that'll do|if you insist|can't argue with that|can't say no to that)"
     r"(?: (?:then|by me|with me|to me|enough|man|friend|i guess|i suppose|of course))*$"
 )
+_LEAVES_OPEN = re.compile(r"\b(?:anyway|elsewhere|another time|for (?:your|the) (?:time|offer)|good luck|ask my)\b")
 _FILLER = re.compile(r"^(?:hm+|well|oh|um+|uh|ah|hey|hi|hello|wow)$")
 _IDLE = re.compile(
     r"\b(?:see you|bring|pick (?:it|them|this)? ?up|come (?:by|over|and|to|get)|stop by|cash|venmo|paypal|transfer|"
@@ -76,7 +77,8 @@ _IDLE = re.compile(
 )
 _HEDGE = re.compile(
     r"\b(?:maybe|perhaps|might|possibly|think about|think it over|think on|consider|considering|not sure|unsure|"
-    r"let me think|sleep on|tempt(?:ed|ing)|doubt|wish|kill me|almost|nearly|close to|getting closer|"
+    r"let me think|sleep on|tempt(?:ed|ing)|doubt|wish|kill me|need to (?:ask|check|think|see|talk)|ask my|almost|"
+    r"nearly|close to|getting closer|"
     r"closer to|before (?:we|i)|let's (?:make|find|reach|try)|want(?: to| a)|would like a|hope|hoping|until|"
     r"hesitant|hesitantly|depends|get back to you|used to|thought|could have|would have|looking for|yet)\b"
 )
@@ -209,6 +211,8 @@ def _agrees_weakly(parts: tuple[Clause, ...]) -> bool:
     while parts and _FILLER.match(parts[0].text):
         parts = parts[1:]
     if not parts or parts[0].question or not _WEAK.match(parts[0].text):
+        return False
+    if any(_LEAVES_OPEN.search(part.text) for part in parts):
         return False
     return all(
         _WEAK.match(part.text)

@@ -79,6 +79,7 @@ def _tokens(text: str, items: tuple[str, ...]) -> list[str]:
     return _TOKEN.findall(text)
 
 
+_DOUBTS = re.compile(r"^(?:so|you mean|you want|really|wait|what|why)\b(?! (?:if|about))")
 _NUMBER_WORDS = {"a": 1, "an": 1, "single": 1, "no": 0, "none": 0, "neither": 0}
 _AMOUNT_WORDS = {
     "half": "half",
@@ -237,6 +238,7 @@ def read_division(side: DivisionSide, text: str, deed: bool, role: int) -> Said:
         withdraws=cues.withdraw_at >= 0,
         ends=cues.ends,
         asks_assent=cues.asks_assent,
+        echo=any(part.question and _DOUBTS.search(part.text) for part in parts),
         asks_else=cues.asks_else and not _is_about_shares(reader, parts),
     )
     if reader.empty:

@@ -259,7 +259,7 @@ def read_meeting(side: MeetingSide, text: str, deed: bool, own: tuple[Terms, ...
         refuses=(cues.refuses and not proposed) or any(name in other for name in ruled_out),
         withdraws=cues.withdraw_at >= 0 or bool(gone),
         ends=cues.ends and not proposed,
-        echo=len(proposed) == 1 and _is_echo(parts),
+        echo=not deed and _is_echo(parts, options),
         settles=_settles(parts),
         asks_assent=cues.asks_assent,
         asks_else=cues.asks_else and not options.pattern.search(parts[-1].text),
@@ -270,5 +270,18 @@ def _settles(parts: tuple[Clause, ...]) -> bool:
     return any(_SETTLES.search(part.text) and not part.question for part in parts)
 
 
-def _is_echo(parts: tuple[Clause, ...]) -> bool:
-    return len(parts) == 1 and parts[0].question and len(parts[0].text.split()) <= 2
+_PROPOSES = re.compile(
+    r"\b(?:works?|good|fine|ok|okay|great|perfect|free|possible|suits?|prefer|like|love|rather|about|let's|let us|"
+    r"see you|"
+    r"there|could|can|would|will|shall|then|yes|deal|agreed?|choose|choice|pick|take|go|meet|best|better|offer|"
+    r"propose|suggest|"
+    r"make it|it is|say|stay|instead|happy|available|we (?:said|had)|i'm in|sure|settled?)\b"
+)
+
+
+def _is_echo(parts: tuple[Clause, ...], options: _Options) -> bool:
+    """Whether options are only mentioned: asked about, or without a word that proposes them."""
+    naming = [part for part in parts if _mentions(part.text, options)]
+    if any(_PROPOSES.search(part.text) for part in naming):
+        return False
+    return bool(naming) and all(part.question or len(options.pattern.sub("", part.text).split()) > 1 for part in naming)

@@ -44,17 +44,39 @@ def read_price(side: PriceSide, text: str, deed: bool, own: tuple[Terms, ...], o
         refuses=cues.refuses or any(amount.sense is Sense.REFUSED for amount in amounts),
         withdraws=cues.withdraw_at >= 0 or bool(gone),
         ends=cues.ends,
-        echo=last is not None and last.question and bool(_ECHO.match(last.text)),
+        echo=bool(offers) and _is_echo(offers[-1], parts, deed),
         settles=last is not None and not last.question and cues.opens_weakly,
         asks_assent=cues.asks_assent,
         asks_else=cues.asks_else,
     )
 
 
-_ECHO = re.compile(
-    r"^(?:(?:so|what|really|wow|hm+|only|just) )*<\d+>(?: for (?:an?|the|that|this|"
-    r"it)(?: \w+){0,3})?$"
+#: Words that make an amount a proposal even when the other proposed it before.
+_PROPOSES = re.compile(
+    r"\b(?:i|we|you|to|i'll|i'd|we'll|you'll|i'm|can|could|will|would) (?:\w+ )?(?:do|pay|give|take|sell|let|offer|"
+    r"accept|go|buy|have it|"
+    r"meet|agree|settle|propose|ask|say|suggest|willing|happy|purchase)\b|\b(?:how|what) about\b|\blet(?:'s| us)\b|"
+    r"\bhere(?:'s| is| are)\b|\bmy (?:\w+ )?(?:offer|price|bid)\b|\bmake it\b|\bwilling\b|\bdeal\b|\bagreed?\b|"
+    r"\bit is\b|"
+    r"\bthen\b|\b(?:ok|okay|fine|alright|all right|yes|acceptable)\b|\bcall it\b|\bsay\b|"
+    r"\b(?:sounds|seems|is|looks) (?:\w+ )?(?:good|fair|fine|reasonable|great|perfect)\b|\bi said\b|\bwe (?:said|"
+    r"agreed|had)\b|\bstay\b"
 )
+_BARE = re.compile(
+    r"^(?:(?:ok|okay|yes|fine|alright|well|so|just|only|exactly|still|even|for) )*<\d+>"
+    r"(?: (?:cash|total|firm|flat|even|today|please|now|for (?:it|this|that|the (?:\w+ )?\w+|everything)))*$"
+)
+
+
+def _is_echo(offer: Amount, parts: tuple[Clause, ...], deed: bool) -> bool:
+    """Whether an amount is only mentioned: asked about, doubted, or without a word that proposes it."""
+    part = parts[offer.clause]
+    later = [p.text for p in parts[offer.clause + 1 :] if p.sentence == part.sentence]
+    if deed or (_PROPOSES.search(part.text) and not any(text.startswith("but") for text in later)):
+        return False
+    return part.question or not _BARE.match(part.text) or bool(later and later[0].startswith(("but", "huh")))
+
+
 _SEPARATES = re.compile(
     r"^(?:but|ok|okay|fine|alright|all right|well|yes|yeah|however|still|anyway|though|"
     r"although)\b"

@@ -36,9 +36,10 @@ class Said:
     `offers` are what it proposes (several: any of them), `named` what it refers to of the partner's proposals.
     `vague` says why a proposal it makes is not a definite offer; `reopens` that this proposal asks for other terms
     than before. `fits` tells whether terms match what the words name only in part. `weak` is a mere "okay".
-    An `echo` repeats terms as a question, which does not offer them. `ends` are words that end an agreement.
-    `gone` are the terms withdrawn; `withdraws` with none of them withdraws the standing offer. `settles` says that
-    the words choose an offer made before ("Friday then").
+    An `echo` mentions terms without proposing them: the other's own are not agreed to by it. `ends` are words that
+    end an agreement. `gone` are the terms withdrawn; `withdraws` with none of them withdraws the standing offer.
+    `settles` says that the words choose an offer made before ("Friday then"). `asks_assent` tells whether the turn
+    asks for a yes to the standing offer, `asks_else` whether it ends with a question about something else.
     """
 
     offers: tuple[Terms, ...] = ()

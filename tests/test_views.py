@@ -1,0 +1,220 @@
+"""What a role sees: never a partner's goal, secret or side; by relationship; and as one growing text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support import PRICE, character, episode, price_task, turn
+
+from sotopia_pi.episodes.records import NOTHING, Action, ActionType, Turn
+from sotopia_pi.episodes.views import Layout, Seen, View, messages, view
+from sotopia_pi.training.examples import example
+from sotopia_pi.world.checks import Check, DivisionCheck, FactCheck, MeetingCheck, PriceCheck
+from sotopia_pi.world.records import Character, Relationship, Scenario, SocialTask
+
+GOLDEN = Path(__file__).parent / "golden"
+LAYOUTS: tuple[Layout, ...] = ("chat", "turn")
+
+NAME = ("name",)
+PUBLIC = ("name", "age", "gender", "pronouns", "occupation", "public_info")
+ALL = (*PUBLIC, "personality", "big_five", "moral_values", "schwartz_values", "decision_style")
+#: paper.md section 2.
+SEES = {0: (), 1: NAME, 2: PUBLIC, 3: ALL, 4: ALL, 5: ALL}
+
+
+def marked(role: int, age: int = 0) -> Character:
+    """A character every field of which is a text that stands nowhere else."""
+    mark = f"zq{role}"
+    return character(
+        f"{mark}name",
+        age=age or 61 + role,
+        gender=f"{mark}gender",
+        pronouns=f"{mark}pronouns",
+        occupation=f"{mark}occupation",
+        public_info=f"{mark}publicinfo",
+        big_five=f"{mark}bigfive",
+        moral_values=(f"{mark}moralvalues",),
+        schwartz_values=(f"{mark}schwartzvalues",),
+        personality=f"{mark}personality",
+        decision_style=f"{mark}decisionstyle",
+        secret=f"{mark}secret",
+    )
+
+
+def private(role: int) -> tuple[str, ...]:
+    """What only `role` may see, whatever the relationship."""
+    return (f"zq{role}secret", f"zq{role}goal", f"zq{role}guarded", f"77{role}.25")
+
+
+#: Checks whose private parts are marked: those of role r are 77r.25 or "zq{r}guarded".
+CHECKS: tuple[Check | None, ...] = (
+    None,
+    PriceCheck(item="lamp", seller=0, limits=(770.25, 771.25), targets=(770.25, 771.25), listed=5),
+    FactCheck(
+        subjects=("the pond", "the mill"),
+        answers=("green", "old"),
+        options=(("green", "blue"), ("old", "new")),
+        guarded_subjects=("the attic", "the barn"),
+        guarded=("zq0guarded", "zq1guarded"),
+    ),
+)
+
+
+@st.composite
+def _tasks(draw: st.DrawFn) -> SocialTask:
+    check = draw(st.sampled_from(CHECKS))
+    roles = 2 if check else draw(st.integers(2, 4))
+    scenario = Scenario(
+        situation=draw(st.sampled_from(["At a market.", "On a ferry, in the rain."])),
+        goals=tuple(f"zq{role}goal" for role in range(roles)),
+        relationship=Relationship(draw(st.integers(0, 5))),
+        kind="price",
+        source="test",
+        check=check,
+    )
+    return SocialTask(scenario=scenario, characters=tuple(marked(role) for role in range(roles)))
+
+
+WORDS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20).filter(lambda text: "zq" not in text)
+ACTIONS = st.just(NOTHING) | st.builds(Action, type=st.sampled_from(ActionType), argument=WORDS)
+
+
+@st.composite
+def _played(draw: st.DrawFn, min_turns: int = 0) -> tuple[SocialTask, list[Turn]]:
+    task = draw(_tasks())
+    actions = draw(st.lists(ACTIONS, min_size=min_turns, max_size=9))
+    roles = len(task.roles)
+    return task, [Turn(role=i % roles, action=a, raw="zq9raw", valid=i % 3 > 0) for i, a in enumerate(actions)]
+
+
+def everything(seen: View) -> str:
+    """A view and both of its renderings as one text."""
+    return repr(seen) + "".join(m["content"] for layout in LAYOUTS for m in messages(seen, layout))
+
+
+@given(_played())
+@settings(max_examples=150, deadline=None)
+def test_no_view_holds_what_is_private_to_a_partner(played: tuple[SocialTask, list[Turn]]) -> None:
+    task, turns = played
+    check = task.scenario.check
+    for role in task.roles:
+        seen = view(task, role, turns)
+        text = everything(seen)
+        for other in set(task.roles) - {role}:
+            assert not [secret for secret in private(other) if secret in text]
+        if check is not None:
+            assert seen.side == check.side(role)
+        assert seen.own.secret in text
+        assert f"zq{role}goal" in text
+        assert "zq9raw" not in text  # what a model wrote around its action is nobody's to see
+
+
+@pytest.mark.parametrize("role", [0, 1])
+def test_a_side_holds_no_number_of_the_other_role(role: int) -> None:
+    checks: Sequence[Check] = (
+        PriceCheck(item="lamp", seller=0, limits=(11.5, 23.25), targets=(21.75, 12.125), listed=22),
+        DivisionCheck(
+            counts={"pears": 1, "figs": 1}, values=({"pears": 9.75, "figs": 0.25}, {"pears": 0.125, "figs": 9.875})
+        ),
+        MeetingCheck(what="place", options=("a", "b"), values=({"a": 10, "b": 3.0625}, {"a": 4.03125, "b": 10})),
+    )
+    hidden = (
+        (("23.25", "12.125"), ("11.5", "21.75")),
+        (("0.125", "9.875"), ("9.75", "0.25")),
+        (("4.03125",), ("3.0625",)),
+    )
+    for check, numbers in zip(checks, hidden, strict=True):
+        assert not any(number in repr(check.side(role)) for number in numbers[role])
+        assert all(number in repr(check.side(role)) for number in numbers[1 - role])
+
+
+@pytest.mark.parametrize("level", SEES)
+def test_relationship_decides_what_is_seen_of_a_partner(level: int) -> None:
+    scenario = price_task(Relationship(level)).scenario
+    task = SocialTask(scenario=scenario, characters=(marked(0), marked(1)))
+    seen = view(task, 0, [])
+    (partner,) = seen.partners
+    text = everything(seen)
+    for field in ALL:
+        value = getattr(task.characters[1], field)
+        assert getattr(partner, field) == (value if field in SEES[level] else None)
+        shown = value[0] if isinstance(value, tuple) else str(value)
+        assert (shown in text) == (field in SEES[level]), field
+    assert {item.name for item in fields(partner)} == {"role", *ALL}
+    assert seen.own == task.characters[0]  # the own profile is complete
+    for layout in LAYOUTS:
+        system = messages(seen, layout)[0]["content"]
+        for field in (*ALL, "secret"):
+            value = getattr(task.characters[0], field)
+            assert (value[0] if isinstance(value, tuple) else str(value)) in system
+
+
+@given(_played(min_turns=1))
+@settings(max_examples=150, deadline=None)
+def test_messages_are_one_growing_text(played: tuple[SocialTask, list[Turn]]) -> None:
+    task, turns = played
+    for role in task.roles:
+        before: list[object] = []
+        for number in range(len(turns) + 1):
+            chat = messages(view(task, role, turns[:number]))
+            assert [m["role"] for m in chat[:2]] == ["system", "user"]
+            assert all(a["role"] != b["role"] for a, b in pairwise(chat))
+            assert chat[-1]["role"] == "user"
+            if number % len(task.roles) == role:  # a role that is about to act
+                assert chat[: len(before)] == before
+                before = list(chat)
+
+
+@given(_played(min_turns=1))
+@settings(max_examples=100, deadline=None)
+def test_an_example_is_what_the_role_saw(played: tuple[SocialTask, list[Turn]]) -> None:
+    task, turns = played
+    for role in task.roles:
+        made = example(task, episode(task, turns), role)
+        own = [turn for turn in turns if turn.role == role]
+        said = [m["content"] for m in made.messages if m["role"] == "assistant"]
+        assert said == [turn.action.to_json() for turn in own]
+        assert made.trained == [turn.valid for turn in own]
+        last = max((at for at, turn in enumerate(turns) if turn.role == role), default=None)
+        if last is not None:
+            asked = messages(view(task, role, turns[:last]))
+            assert made.messages[: len(asked)] == asked
+
+
+def test_more_than_two_roles_tell_each_other_apart() -> None:
+    scenario = Scenario(situation="A council.", goals=("a", "b", "c"), kind="open", source="test")
+    task = SocialTask(scenario=scenario, characters=tuple(character(f"Person named {x}") for x in "XYZ"))
+    turns = [turn(0, "First."), turn(1, "Second."), turn(2, "Third.")]
+    chat = messages(view(task, 2, turns[:2]))
+    assert chat[-1] == {"role": "user", "content": "Turn 3. Person 1: First.\nPerson 2: Second."}
+    again = messages(view(task, 2, [*turns, turn(0, "", ActionType.NONE), turn(1, "nods", ActionType.NON_VERBAL)]))
+    assert again[-1]["content"] == "Turn 6. Person 1: (nothing)\nPerson 2 [non-verbal communication]: nods"
+
+
+def test_turn_layout_tells_the_whole_history() -> None:
+    turns = [turn(0, "Twenty?"), turn(1, "Too much.", ActionType.LEAVE)]
+    chat = messages(view(price_task(Relationship.KNOWS_NAME), 0, turns), "turn")
+    assert [m["role"] for m in chat] == ["system", "user"]
+    assert "Turn 1. You: Twenty?\nTurn 2. Bo Lind left. Too much.\n" in chat[1]["content"]
+    assert "Nothing yet." in messages(view(price_task(), 0, []), "turn")[1]["content"]
+
+
+def test_view_holds_the_public_part_of_the_past() -> None:
+    seen = view(price_task(), 1, [turn(0, "Hello", raw="zq0raw")], max_turns=6)
+    assert seen.history == (Seen(0, Action(type=ActionType.SPEAK, argument="Hello")),)
+    assert (seen.turn_number, seen.max_turns, seen.side) == (2, 6, PRICE.side(1))
+
+
+@pytest.mark.parametrize("level", [Relationship.STRANGER, Relationship.FRIEND])
+def test_system_prompt_is_unchanged(level: Relationship) -> None:
+    """A change of the wording is a change of what policies were trained on: it must be meant."""
+    path = GOLDEN / f"system_{level.name.lower()}.txt"
+    assert messages(view(price_task(level), 0, [], max_turns=14))[0]["content"] + "\n" == path.read_text(
+        encoding="utf-8"
+    )
