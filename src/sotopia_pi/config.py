@@ -65,7 +65,10 @@ class SamplingConfig(_Section):
 
 
 class TrainingConfig(_Section):
-    """LoRA fine-tuning. `batch` is sequences per update, `micro_batch` how many of them are in memory at once."""
+    """LoRA fine-tuning. `batch` is sequences per update, `micro_batch` how many of them are in memory at once.
+
+    `lora_layers` adapts only that many layers, the last ones (0: all): the backward pass then stops early.
+    """
 
     epochs: float = Field(default=2, gt=0)
     learning_rate: float = Field(default=1e-3, gt=0)
@@ -78,6 +81,7 @@ class TrainingConfig(_Section):
     lora_alpha: int = Field(default=32, ge=1)
     lora_dropout: float = Field(default=0.0, ge=0, lt=1)
     lora_targets: str | tuple[str, ...] = "all-linear"
+    lora_layers: int = Field(default=0, ge=0)
     cutoff: int = Field(default=2048, ge=64)
 
     @model_validator(mode="after")
@@ -99,6 +103,7 @@ class RoundConfig(_Section):
     method: Literal["bc", "sr"]
     parent: str = BASE
     repeats: int = Field(default=4, ge=1)
+    tasks: int = Field(default=0, ge=0)
     select: dict[str, Any] = Field(default_factory=lambda: {"rule": "top_k", "k": 2})
     replay: tuple[str, ...] = ()
     train: dict[str, Any] = Field(default_factory=dict)
@@ -265,7 +270,7 @@ def to_toml(config: Config) -> str:
 
 def _inline(value: Any) -> str:
     if isinstance(value, dict):
-        return "{ " + ", ".join(f"{json.dumps(key)} = {_inline(item)}" for key, item in value.items()) + " }"
+        return "{ " + ", ".join(f"{_inline(key)} = {_inline(item)}" for key, item in value.items()) + " }"
     if isinstance(value, list):
         return "[" + ", ".join(_inline(item) for item in value) + "]"
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")  # which JSON may hold and TOML may not

@@ -155,7 +155,7 @@ def collect(run: Run, item: RoundConfig) -> Facts:
                 max_turns=run.config.max_turns,
                 conditions=run.conditions(sampling),
             )
-            for task in run.store.tasks("train")
+            for task in _spread(run.store.tasks("train"), item.tasks)
             for repeat in range(item.repeats)
         ]
         return dict(run.play(f"collect {item.name}", plans, sampling))
@@ -163,6 +163,13 @@ def collect(run: Run, item: RoundConfig) -> Facts:
     facts = _stage(run, f"collect/{item.name}", work)
     run.say(f"collect    {item.name}: {facts['completed']} episodes of {player} with itself, {facts['failed']} failed")
     return facts
+
+
+def _spread(tasks: list[SocialTask], count: int) -> list[SocialTask]:
+    """`count` of the tasks, evenly spread so that every kind keeps its share; all of them for 0."""
+    if count == 0 or count >= len(tasks):
+        return tasks
+    return [tasks[i * len(tasks) // count] for i in range(count)]
 
 
 def rate(run: Run, stage: str) -> Facts:

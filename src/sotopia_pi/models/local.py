@@ -116,15 +116,15 @@ class LocalModel:
         self._cache.layers.clear()
 
     def _work(self) -> None:
-        while True:
-            busy = bool(self._waiting) or any(slot.request for slot in self._slots)
-            if not self._receive(block=not busy):
-                return
-            try:
-                with torch.inference_mode():
-                    self._step()
-            except (RuntimeError, MemoryError) as error:  # out of memory, above all: tell everybody who waits
-                self._fail(error)
+        try:
+            while self._receive(block=not self._waiting and not any(slot.request for slot in self._slots)):
+                try:
+                    with torch.inference_mode():
+                        self._step()
+                except (RuntimeError, MemoryError) as error:  # out of memory, above all: tell everybody who waits
+                    self._fail(error)
+        finally:  # whatever ended the worker, nobody waits for ever
+            self._fail(ModelError("it was closed"))
 
     def _receive(self, block: bool) -> bool:
         """Takes what has arrived; False when the model is being closed."""
@@ -135,7 +135,6 @@ class LocalModel:
                 return True
             block = False
             if item is None:
-                self._fail(ModelError(f"The model {self._name} was closed."))
                 return False
             if isinstance(item, str):
                 self._forget(item)

@@ -40,8 +40,9 @@ def fine_tune(
         raise TrainingError("There are no examples to train on; select more episodes.")
     from transformers import set_seed
 
-    from sotopia_pi.training.trainer import Diverged, PackedTrainer, arguments
+    from sotopia_pi.training.trainer import Diverged, PackedTrainer, arguments, keep_freed_memory
 
+    keep_freed_memory()
     set_seed(seed % 2**32)
     model = _with_adapter(load_model(base), parent, settings)
     label = None if quiet else f"train {target.name}"
@@ -62,6 +63,8 @@ def fine_tune(
 
 
 def _write(model: Any, target: Path, finish: Callable[[Path], None]) -> None:
+    from safetensors import SafetensorError
+
     scratch = target.with_name(f".{target.name}.partial")
     try:
         shutil.rmtree(scratch, ignore_errors=True)
@@ -69,10 +72,10 @@ def _write(model: Any, target: Path, finish: Callable[[Path], None]) -> None:
         finish(scratch)
         shutil.rmtree(target, ignore_errors=True)
         scratch.rename(target)
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
         shutil.rmtree(scratch, ignore_errors=True)
         raise TrainingError(
-            f"The policy could not be written to {target} ({error.strerror}); free some space and run again."
+            f"The policy could not be written to {target} ({error}); free some space and run again."
         ) from error
 
 
@@ -89,9 +92,15 @@ def _with_adapter(model: Any, parent: Path | None, settings: TrainingConfig) -> 
         lora_alpha=settings.lora_alpha,
         lora_dropout=settings.lora_dropout,
         target_modules=targets if isinstance(targets, str) else list(targets),
+        layers_to_transform=_last_layers(model, settings.lora_layers),
     )
     with quiet_peft():
         if parent is None:
             return get_peft_model(model, lora)
         check_adapter(parent)
         return PeftModel.from_pretrained(model, str(parent), is_trainable=True)
+
+
+def _last_layers(model: Any, count: int) -> list[int] | None:
+    total: int = model.config.num_hidden_layers
+    return list(range(total - count, total)) if 0 < count < total else None

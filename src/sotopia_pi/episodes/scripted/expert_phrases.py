@@ -21,7 +21,7 @@ EXPERT_PHRASES = Phrasebook(
         ),
         Move.COUNTER: (
             "I can come down to {terms}.",
-            "How about {terms}?",
+            "My lower price: {terms}.",
         ),
         Move.HOLD: ("I stay at {terms}.", "My price is still {terms}."),
         Move.CLARIFY: ("I ask {terms}. What do you offer?", "My price is {terms}. What is your offer?"),
@@ -38,7 +38,7 @@ EXPERT_PHRASES = Phrasebook(
         ),
         Move.COUNTER: (
             "I can go up to {terms}.",
-            "How about {terms}?",
+            "My higher offer: {terms}.",
         ),
         Move.HOLD: ("I stay at {terms}.", "My offer is still {terms}."),
         Move.CLARIFY: ("I offer {terms}. What do you ask?", "My offer is {terms}. What is your price?"),
