@@ -123,7 +123,7 @@ class RuntimeConfig(_Section):
 
     concurrency: int = Field(default=32, ge=1)
     slots: int = Field(default=64, ge=1)
-    max_context: int = Field(default=3072, ge=256)
+    max_context: int = Field(default=2048, ge=256)
     threads: int = Field(default=0, ge=0)
 
 

@@ -41,6 +41,7 @@ def add(verbs: Any) -> None:
 def main(given: argparse.Namespace) -> None:
     """Runs one stage."""
     from sotopia_pi import config, pipeline
+    from sotopia_pi.errors import ConfigError
     from sotopia_pi.rundir import CONFIG, Run
 
     chosen = None
@@ -52,7 +53,10 @@ def main(given: argparse.Namespace) -> None:
             for item in _rounds(run, given.round):
                 getattr(pipeline, given.verb)(run, item)
         elif given.verb == "rate":
-            for stage in [given.stage] if given.stage else pipeline.episode_stages(run):
+            known = pipeline.episode_stages(run)
+            if given.stage and given.stage not in known:
+                raise ConfigError(f"There is no stage {given.stage!r}; the stages are: {', '.join(known)}.")
+            for stage in [given.stage] if given.stage else known:
                 pipeline.rate(run, stage)
         else:
             {"tasks": pipeline.prepare_tasks, "evaluate": pipeline.evaluate, "report": pipeline.report}[given.verb](run)

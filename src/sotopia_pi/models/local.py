@@ -63,7 +63,7 @@ class LocalModel:
         adapter: Path | None = None,
         name: str | None = None,
         slots: int = 64,
-        max_context: int = 3072,
+        max_context: int = 2048,
     ) -> None:
         self._name = name or weights
         self._tokenizer = load_tokenizer(weights)

@@ -9,10 +9,10 @@ that uses that interface. `packing` reaches it as a keyword argument of the mode
 from __future__ import annotations
 
 import math
+import mmap
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import torch
 from torch.nn.functional import scaled_dot_product_attention as attend
 from transformers import AttentionInterface, PreTrainedConfig
@@ -32,14 +32,17 @@ class SlotCache:
 
 
 def _zeros(shape: tuple[int, ...], like: torch.Tensor) -> torch.Tensor:
-    """Zeros whose memory is claimed page by page as it is written.
+    """Zeros whose memory is claimed in small pages as it is written.
 
-    They must be numbers: a masked position has weight 0, but 0 times the NaN of uninitialised memory is NaN.
+    They must be numbers: a masked position has weight 0, but 0 times the NaN of uninitialised memory is NaN. With
+    huge pages a few tokens at the beginning of each slot would claim nearly all of it.
     """
     if like.device.type != "cpu":
         return torch.zeros(shape, dtype=like.dtype, device=like.device)
-    size = math.prod(shape) * like.element_size()
-    return torch.from_numpy(np.zeros(size, dtype=np.uint8)).view(like.dtype).view(shape)
+    memory = mmap.mmap(-1, math.prod(shape) * like.element_size())
+    if hasattr(mmap, "MADV_NOHUGEPAGE"):
+        memory.madvise(mmap.MADV_NOHUGEPAGE)
+    return torch.frombuffer(memory, dtype=like.dtype).view(shape)
 
 
 @dataclass(slots=True)

@@ -85,13 +85,12 @@ def _with_adapter(model: Any, parent: Path | None, settings: TrainingConfig) -> 
     from sotopia_pi.models.packing import use_packed_attention
 
     use_packed_attention(model)
-    targets = settings.lora_targets
     lora = LoraConfig(
         task_type="CAUSAL_LM",
         r=settings.lora_rank,
         lora_alpha=settings.lora_alpha,
         lora_dropout=settings.lora_dropout,
-        target_modules=targets if isinstance(targets, str) else list(targets),
+        target_modules=_targets(model, settings.lora_targets),
         layers_to_transform=_last_layers(model, settings.lora_layers),
     )
     with quiet_peft():
@@ -104,3 +103,14 @@ def _with_adapter(model: Any, parent: Path | None, settings: TrainingConfig) -> 
 def _last_layers(model: Any, count: int) -> list[int] | None:
     total: int = model.config.num_hidden_layers
     return list(range(total - count, total)) if 0 < count < total else None
+
+
+def _targets(model: Any, names: str | tuple[str, ...]) -> list[str]:
+    """The names of the layers' modules to adapt: those given, or for "all-linear" every linear one but the head."""
+    from torch.nn import Linear
+
+    if names != "all-linear":
+        return [names] if isinstance(names, str) else list(names)
+    head = model.get_output_embeddings()
+    linear = (name for name, module in model.named_modules() if isinstance(module, Linear) and module is not head)
+    return sorted({name.rsplit(".", 1)[-1] for name in linear})
