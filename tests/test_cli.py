@@ -16,7 +16,8 @@ from sotopia_pi import __version__
 from sotopia_pi.cli.main import main
 from sotopia_pi.config import load
 
-TRAIN = ('models.policy="fake:"', "world.train={price=2}", "world.test={price=1}")
+ROUNDS = 'rounds=[{name="bc", method="bc", repeats=2, select={k=1}}, {name="bc+sr", method="sr", parent="bc"}]'
+TRAIN = ('models.policy="fake:"', "world.train={price=2}", "world.test={price=1}", ROUNDS)
 
 
 def fails(capsys: pytest.CaptureFixture[str], code: int, *arguments: str) -> str:
@@ -66,7 +67,7 @@ def test_a_run_reports_and_is_continued(tmp_path: Path, capsys: pytest.CaptureFi
 
 def test_stages_are_verbs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = str(tmp_path / "run")
-    assert main(["tasks", out, *sets(*TRAIN, "rounds.0.repeats=2")]) == 0
+    assert main(["tasks", out, *sets(*TRAIN)]) == 0
     assert main(["collect", out, "--round", "bc"]) == 0
     assert stored(tmp_path / "run") == 4
     ratings = stored(tmp_path / "run", "select count(*) from ratings")
@@ -208,8 +209,8 @@ def test_stages_out_of_order(tmp_path: Path, capsys: pytest.CaptureFixture[str])
 def test_nothing_selected(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = str(tmp_path / "run")
     sentence = fails(capsys, 6, "run", "--out", out, *sets(*TRAIN, "rounds.0.select.at_least=11"))
-    assert "Round 'bc' selected none of 16 candidates" in sentence
-    assert episodes(tmp_path / "run") == 8
+    assert "Round 'bc' selected none of 8 candidates" in sentence
+    assert episodes(tmp_path / "run") == 4
     assert not (tmp_path / "run" / "policies").exists()
 
 

@@ -23,9 +23,8 @@ SCRIPTS = settings(
     "runtime.concurrency=5",
 )
 TOTAL = 2 * 10 * 2 * 4  # policies, tasks, roles, repeats
-BC = settings(
-    'models.policy="fake:"', "world.train={price=5, division=5}", "rounds.0.repeats=8", "runtime.concurrency=5"
-)
+ROUND = 'rounds=[{name="bc", method="bc", repeats=8}]'
+BC = settings('models.policy="fake:"', "world.train={price=5, division=5}", ROUND, "runtime.concurrency=5")
 
 
 def rows(folder: Path) -> dict[str, Any]:

@@ -54,7 +54,7 @@ def read_price(side: PriceSide, text: str, deed: bool, own: tuple[Terms, ...], o
 #: Words that make an amount a proposal even when the other proposed it before.
 _PROPOSES = re.compile(
     r"\b(?:i|we|you|to|i'll|i'd|we'll|you'll|i'm|can|could|will|would) (?:\w+ )?(?:do|pay|give|take|sell|let|offer|"
-    r"accept|go|buy|have it|"
+    r"accept|go|come|drop|lower|reduce|raise|increase|move|buy|have it|"
     r"meet|agree|settle|propose|ask|say|suggest|willing|happy|purchase)\b|\b(?:how|what) about\b|\blet(?:'s| us)\b|"
     r"\bhere(?:'s| is| are)\b|\bmy (?:\w+ )?(?:offer|price|bid)\b|\bmake it\b|\bwilling\b|\bdeal\b|\bagreed?\b|"
     r"\bit is\b|"
