@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
 import resource
-import shutil
 import signal
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from support import settings as sets
 
 from sotopia_pi import __version__
 from sotopia_pi.cli.main import main
-from sotopia_pi.config import load
+from sotopia_pi.config import load, to_toml
 
 ROUNDS = 'rounds=[{name="bc", method="bc", repeats=2, select={k=1}}, {name="bc+sr", method="sr", parent="bc"}]'
 TRAIN = ('models.policy="fake:"', "world.train={price=2}", "world.test={price=1}", ROUNDS)
@@ -129,7 +129,6 @@ def test_bad_configs_start_nothing(tmp_path: Path, capsys: pytest.CaptureFixture
         ("rounds.0.select={rule='top_k', top=3}", 2, "does not know top"),
         ("world.characters=/no/such/file", 3, "/no/such/file cannot be read"),
         ("world.train_tasks=/no/such/file", 3, "/no/such/file cannot be read"),
-        ("world.train={price=5000}", 2, "too few different price scenarios"),
     ],
 )
 def test_a_setting_that_names_nothing_can_be_corrected(
@@ -142,7 +141,7 @@ def test_a_setting_that_names_nothing_can_be_corrected(
     assert complaint in sentence
     assert episodes(tmp_path / "run") == 0
     config = tmp_path / "right.toml"
-    shutil.copyfile(Path(load.__code__.co_filename).parent / "demo.toml", config)
+    config.write_text(to_toml(load(None)), encoding="utf-8")
     assert main(["run", str(config), "--out", out, "--quiet", *sets(*LIGHT)]) == 0
 
 
@@ -161,7 +160,7 @@ def test_another_config_is_refused(done: Path, tmp_path: Path, capsys: pytest.Ca
     assert "another config" in fails(capsys, 2, "tasks", str(done), "--set", "max_turns=3")
     other = tmp_path / "other.toml"
     other.write_text('name = "other"\n', encoding="utf-8")
-    assert "and 4 more" in fails(capsys, 2, "run", str(other), "--out", str(done))
+    assert re.search(r"\(.+;.+;.+;.+ and \d+ more\)", fails(capsys, 2, "run", str(other), "--out", str(done)))
     assert (done / "config.toml").read_bytes() == before
 
 
@@ -251,17 +250,17 @@ def test_full_disk_keeps_what_was_stored(tmp_path: Path) -> None:
     """A limit on the size of files stands for the full disk."""
     out = tmp_path / "run"
     arguments = ("run", "--quiet", "--out", str(out), *sets(*LIGHT, 'models.policy="scripted:fair"'))
-    more = sets("evaluation.repeats=8")
+    more = sets("evaluation.repeats=12")
 
     def limit() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (150_000, 150_000))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
 
     process = start(*arguments, *more, preexec_fn=limit)
     _, err = process.communicate(timeout=60)
     assert (process.returncode, err.count("\n")) == (4, 1)
     assert "run.db failed" in err
     kept = stored(out)
-    assert 0 < kept < 64
+    assert 0 < kept < 96
     again = start(*arguments, *more)
     assert again.communicate(timeout=60) == ("", "")
-    assert stored(out) == 64
+    assert stored(out) == 96

@@ -7,6 +7,7 @@ that stored episodes always mean what the config says.
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -46,9 +47,12 @@ class Run:
             raise ConfigError(f"{folder} is not a run directory (no {CONFIG}); start one with `sotopia-pi run --out`.")
         if not path.is_file():
             _write(path, configuration.to_toml(stored))
+        wanted = config or stored
+        if wanted.runtime.threads:
+            os.environ["OMP_NUM_THREADS"] = str(wanted.runtime.threads)  # read when torch is first imported
         store = Store.open(folder / DATABASE)
         try:
-            return cls._agreeing(folder, stored, config or stored, store, quiet)
+            return cls._agreeing(folder, stored, wanted, store, quiet)
         except SotopiaError:
             store.close()
             raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 from collections.abc import Sequence
 
@@ -31,6 +32,8 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a verb; the exit code is 0, that of the error (see errors.py), 2 for bad usage or 130 after Ctrl-C."""
     given = parser().parse_args(arguments)
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("sotopia_pi").setLevel(logging.WARNING if given.quiet else logging.INFO)
     try:
         given.main(given)
     except SotopiaError as error:

@@ -14,7 +14,8 @@ def add(verbs: Any) -> None:
         help="the whole method: tasks, rounds of collect, select, train, then evaluation and report",
         description="Runs the whole method and continues it where it stopped. Without CONFIG: the bundled demo.",
     )
-    verb.add_argument("config", nargs="?", type=Path, metavar="CONFIG.toml", help="the config (default: the demo)")
+    help_ = "the config, or a run directory to continue (default: the demo)"
+    verb.add_argument("config", nargs="?", type=Path, metavar="CONFIG.toml", help=help_)
     verb.add_argument("--out", type=Path, metavar="DIR", help="the run directory (default: runs/NAME)")
     verb.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting, e.g. training.epochs=1"
@@ -30,6 +31,8 @@ def main(given: argparse.Namespace) -> None:
     from sotopia_pi.rundir import CONFIG, Run
 
     out: Path | None = given.out
+    if given.config is not None and (given.config / CONFIG).is_file():
+        out, given.config = out or given.config, None  # a run directory: continue it
     continues = out is not None and given.config is None and (out / CONFIG).is_file()
     chosen = config.load(out / CONFIG if out and continues else given.config, given.set)
     folder = out or Path("runs") / chosen.name

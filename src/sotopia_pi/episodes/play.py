@@ -108,6 +108,7 @@ async def play_all(
         for plan in waiting:
             seats = {role: players[name].seat(role, plan.seed(role)) for role, name in enumerate(plan.players)}
             keep(await play(plan, tasks[plan.task_id], seats))
+            await asyncio.sleep(0)  # scripts never wait for anything, and Ctrl-C needs its turn
 
     workers = [asyncio.ensure_future(worker()) for _ in range(concurrency)]
     try:

@@ -121,10 +121,10 @@ class LocalModel:
                 try:
                     with torch.inference_mode():
                         self._step()
-                except (RuntimeError, MemoryError) as error:  # out of memory, above all: tell everybody who waits
-                    self._fail(error)
-        finally:  # whatever ended the worker, nobody waits for ever
-            self._fail(ModelError("it was closed"))
+                except (RuntimeError, MemoryError) as error:  # out of memory, above all
+                    self._fail(f"The model {self._name} stopped: {error}")
+        finally:  # whatever ends the worker, nobody waits for it forever
+            self._fail(f"The model {self._name} was closed.")
 
     def _receive(self, block: bool) -> bool:
         """Takes what has arrived; False when the model is being closed."""
@@ -141,9 +141,10 @@ class LocalModel:
             elif item.answer.set_running_or_notify_cancel():  # from here on nobody can cancel it
                 self._waiting.append(item)
 
-    def _fail(self, error: Exception) -> None:
+    def _fail(self, why: str) -> None:
         for request in [*self._waiting, *(slot.request for slot in self._slots if slot.request)]:
-            request.answer.set_exception(ModelError(f"The model {self._name} stopped: {error}"))
+            if request.answer.set_running_or_notify_cancel():
+                request.answer.set_exception(ModelError(why))
         self._waiting.clear()
         for slot in self._slots:
             slot.request, slot.conversation, slot.tokens = None, "", []

@@ -8,6 +8,7 @@ folder, or a repository on the hub. Code from a repository is never run.
 from __future__ import annotations
 
 import importlib.util
+import logging
 import os
 import shutil
 import tempfile
@@ -18,6 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from sotopia_pi.errors import ModelError
+
+_LOG = logging.getLogger(__name__)
 
 SMOLLM2 = "smollm2-135m"
 _SMOLLM2_HUB = "HuggingFaceTB/SmolLM2-135M-Instruct"
@@ -137,6 +140,7 @@ def _converted(gguf: Path) -> Path:
     _need("gguf")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
+        _LOG.info("Converting the weights of %s to safetensors, once; this takes half a minute.", SMOLLM2)
         scratch = Path(tempfile.mkdtemp(dir=target.parent))
         _convert(gguf, scratch)
         try:

@@ -20,7 +20,6 @@ from sotopia_pi.models.packing import Packing, Segment
 from sotopia_pi.training.examples import Tokens
 from sotopia_pi.training.rows import IGNORED, families, pack
 
-
 #: Parameters of mallopt(3); 32 MiB is the highest threshold that glibc takes.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 

@@ -1,0 +1,291 @@
+"""The local model: many ragged conversations at once give what transformers gives for each alone, and reuse the cache."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support import CAST, price_task, turn
+
+from sotopia_pi.episodes.records import Action, ActionType
+from sotopia_pi.episodes.views import messages, view
+from sotopia_pi.errors import ModelError
+from sotopia_pi.models.chat import encode_chat
+from sotopia_pi.models.jsontext import json_object_end
+from sotopia_pi.models.protocol import Completion, Message, Sampling
+
+pytest.importorskip("torch", reason="local models need the extra 'local'")
+pytest.importorskip("transformers", reason="local models need the extra 'local'")
+import tiny
+import torch
+
+from sotopia_pi.models.local import LocalModel
+from sotopia_pi.models.weights import load_model, resolve
+
+pytestmark = [pytest.mark.weights, pytest.mark.usefixtures("weights")]
+
+GREEDY = Sampling(temperature=0, max_tokens=12)
+WORDS = "Well, what about that lamp over there, would you part with it for fifteen dollars or so today?".split()
+
+
+def chat(number: int, turns: int = 0) -> list[Message]:
+    """A chat of a length of its own, which ends with a question; `turns` exchanges before it."""
+    said = [turn(i % 2, " ".join(WORDS[: 2 + (5 * number + 3 * i) % len(WORDS)])) for i in range(2 * turns)]
+    return messages(view(price_task(number=10**number), 0, said))
+
+
+def later(before: Sequence[Message], reply: str, number: int) -> list[Message]:
+    """The chat some turns on: the reply, and another question."""
+    question = Message(role="user", content=" ".join(WORDS[number : number + 4]))
+    return [*before, Message(role="assistant", content=reply), question]
+
+
+def ask(
+    model: LocalModel, chats: Sequence[Sequence[Message]], sampling: Sampling = GREEDY, seeds: Sequence[int] = ()
+) -> list[Completion]:
+    """The replies to all chats, asked at once; chat i is conversation i."""
+
+    async def all_at_once() -> list[Completion]:
+        asked = [
+            model.complete(messages, sampling, seeds[i] if seeds else i, f"conversation {i}")
+            for i, messages in enumerate(chats)
+        ]
+        return await asyncio.gather(*asked)
+
+    return asyncio.run(all_at_once())
+
+
+def expected(reference: Any, messages: Sequence[Message], sampling: Sampling = GREEDY) -> str:
+    """What transformers' own generate writes for one chat alone."""
+    ids = encode_chat(tiny.tokenizer(), messages, prompt=True).ids
+    written = reference.generate(
+        torch.tensor([ids]),
+        attention_mask=torch.ones(1, len(ids), dtype=torch.long),
+        do_sample=False,
+        max_new_tokens=sampling.max_tokens,
+        eos_token_id=tiny.tokenizer().eos_token_id,
+        pad_token_id=tiny.tokenizer().eos_token_id,
+    )[0, len(ids) :].tolist()
+    if tiny.tokenizer().eos_token_id in written:
+        written = written[: written.index(tiny.tokenizer().eos_token_id)]
+    text = tiny.tokenizer().decode(written)
+    return text[: json_object_end(text)]
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    return {name: tiny.save(config, tmp_path_factory.mktemp(name)) for name, config in tiny.CONFIGS.items()}
+
+
+@pytest.fixture
+def local(folders: dict[str, Path]) -> Any:
+    """Makes local models of the tiny Llama, and closes them."""
+    made: list[LocalModel] = []
+
+    def make(folder: Path = folders["llama"], **options: Any) -> LocalModel:
+        made.append(LocalModel(str(folder), **{"slots": 6, "max_context": 1024, **options}))
+        return made[-1]
+
+    yield make
+    for model in made:
+        model.close()
+
+
+def talk(model: LocalModel, reference: Any, conversations: int, turns: int) -> None:
+    """Several turns of several conversations, each reply compared with transformers', the cache used each time."""
+    chats = [chat(i, turns=i % 3) for i in range(conversations)]
+    before = [0] * conversations
+    for number in range(turns):
+        replies = ask(model, chats)
+        for i, (messages, reply) in enumerate(zip(chats, replies, strict=True)):
+            assert reply.text == expected(reference, messages)
+            assert reply.prompt_tokens == len(encode_chat(tiny.tokenizer(), messages, prompt=True).ids)
+            assert before[i] <= reply.cached_tokens < reply.prompt_tokens
+            assert (reply.cached_tokens == 0) == (number == 0)
+            before[i] = reply.prompt_tokens
+        chats = [later(c, r.text, i + number) for i, (c, r) in enumerate(zip(chats, replies, strict=True))]
+
+
+@pytest.mark.parametrize("name", tiny.CONFIGS)
+def test_replies_are_those_of_transformers(name: str, folders: dict[str, Path], local: Any) -> None:
+    talk(local(folders[name]), tiny.reference(folders[name]), conversations=5, turns=3)
+
+
+def test_replies_of_the_real_weights_are_those_of_transformers(weights: str) -> None:
+    reference, model = load_model(weights), LocalModel(weights, slots=4, max_context=1024)
+    try:
+        talk(model, reference, conversations=3, turns=2)
+    finally:
+        model.close()
+
+
+def test_more_conversations_than_slots(local: Any) -> None:
+    few, many = local(slots=2), local(slots=16)
+    chats = [chat(i) for i in range(7)]
+    for number in range(2):
+        replies = ask(few, chats)
+        assert [r.text for r in replies] == [r.text for r in ask(many, chats)]
+        chats = [later(c, r.text, number) for c, r in zip(chats, replies, strict=True)]
+
+
+def test_cache_is_never_read_where_nothing_was_written(folders: dict[str, Path], local: Any) -> None:
+    model, clean = local(), local()
+    for layer in model._cache.layers:
+        for part in layer:
+            part.fill_(1e30)  # what a longer conversation of another model may have left behind
+    chats = [chat(i, turns=i) for i in range(4)]
+    assert [r.text for r in ask(model, chats)] == [r.text for r in ask(clean, chats)]
+
+
+def test_released_conversation_is_forgotten(local: Any) -> None:
+    model = local()
+    (first,), (again,) = ask(model, [chat(1)]), ask(model, [chat(1)])
+    assert again.cached_tokens == first.prompt_tokens - 1  # the last one is computed for its logits
+    asyncio.run(model.release("conversation 0"))
+    (fresh,) = ask(model, [chat(1)])
+    assert (fresh.cached_tokens, fresh.text) == (0, first.text)
+
+
+def test_too_long_conversation_is_an_error_of_its_own(local: Any) -> None:
+    model = local(max_context=256)
+    long = chat(1)[:-1] + [Message(role="user", content="word " * 300)]
+    with pytest.raises(ModelError, match=r"does not fit .* context of 256; lower max_turns or raise max_context"):
+        ask(model, [long])
+    short = [Message(role="user", content="Hello.")]
+    assert ask(model, [short])[0].text
+
+
+def test_seeds_decide_what_is_drawn(local: Any) -> None:
+    drawn = Sampling(temperature=1.0, max_tokens=12)
+    chats = [chat(1)] * 4
+    one = [r.text for r in ask(local(), chats, drawn, seeds=[5, 6, 5, 7])]
+    assert one[0] == one[2]
+    assert len(set(one)) == 3
+    others = local()
+    alone = [ask(others, [chats[0]], drawn, seeds=[seed])[0].text for seed in (7, 6, 5)]
+    assert alone == [one[3], one[1], one[0]]  # neither company nor order matters
+    nearly_greedy = Sampling(temperature=1.0, top_p=1e-6, max_tokens=12)
+    assert ask(others, chats[:1], nearly_greedy)[0].text == ask(others, chats[:1])[0].text
+
+
+# A model that recites
+
+SAID = '{"a": "x } y"} tail'
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens", "reply"),
+    [
+        (SAID, 30, '{"a": "x } y"}'),  # the object closes; a brace in a string does not close it
+        (SAID, 4, '{"a": "'),  # cut short
+        ("I will say no more", 30, "I will say no more"),  # the end-of-turn token
+        ('Sure: {"b": 1', 30, 'Sure: {"b": 1'),
+    ],
+)
+def test_where_a_reply_ends(text: str, tokens: int, reply: str, tmp_path: Path, local: Any) -> None:
+    model = local(tiny.reciting(text, tmp_path / "recites"))
+    replies = ask(model, [chat(i) for i in range(3)], Sampling(temperature=0, max_tokens=tokens))
+    assert [r.text for r in replies] == [reply] * 3
+    count = len(tiny.tokenizer()(reply, add_special_tokens=False)["input_ids"])
+    assert [r.completion_tokens for r in replies] == [count] * 3
+
+
+# Ends
+
+
+def test_closed_model_answers_nobody(local: Any) -> None:
+    model = local()
+
+    async def close_while_asked() -> list[Any]:
+        asked = [asyncio.ensure_future(model.complete(chat(i), Sampling(max_tokens=200), i)) for i in range(3)]
+        await asyncio.sleep(0)
+        model.close()
+        return await asyncio.gather(*asked, return_exceptions=True)
+
+    for answer in asyncio.run(close_while_asked()):
+        assert isinstance(answer, ModelError)
+        assert "closed" in str(answer)
+    with pytest.raises(ModelError, match="is closed"):
+        ask(model, [chat(1)])
+
+
+def test_cancelled_request_hurts_nobody(local: Any) -> None:
+    """As Ctrl-C does: everybody who waits is cancelled, then the model is closed."""
+    model = local()
+
+    async def cancel() -> Completion:
+        asked = [asyncio.ensure_future(model.complete(chat(i), Sampling(max_tokens=200), i)) for i in range(8)]
+        await asyncio.sleep(0)
+        for request in asked[1:]:
+            request.cancel()
+        return await asked[0]
+
+    assert asyncio.run(cancel()).text
+    assert ask(model, [chat(2)])[0].text
+
+    async def cancel_all() -> None:
+        asked = [asyncio.ensure_future(model.complete(chat(i), Sampling(max_tokens=200), i)) for i in range(8)]
+        await asyncio.sleep(0)
+        for request in asked:
+            request.cancel()
+
+    asyncio.run(cancel_all())
+    model.close()
+
+
+# Models that cannot be used
+
+
+def test_missing_and_broken_models(tmp_path: Path, folders: dict[str, Path]) -> None:
+    for name, complaint in {
+        "/no/such/model": "There is no model folder /no/such/model",
+        "a/b/c": "There is no model folder a/b/c",
+        str(tmp_path): "has no config.json",
+    }.items():
+        with pytest.raises(ModelError, match=complaint):
+            resolve(name)
+    with pytest.raises(ModelError, match=r"'nobody/nothing' could not be loaded"):
+        load_model("nobody/nothing")
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    for path in folders["llama"].iterdir():
+        content = path.read_bytes()
+        (broken / path.name).write_bytes(content[:5000] if path.suffix == ".safetensors" else content)
+    with pytest.raises(ModelError, match="could not be loaded"):
+        load_model(str(broken))
+    with pytest.raises(ModelError, match=r"no adapter_model\.safetensors; train it first"):
+        load_model(str(folders["llama"]), tmp_path)
+
+
+TALK: list[Message] = messages(view(price_task(), 1, [turn(0, "Hi."), turn(1, "Hello."), turn(0, "Five?")]))
+
+
+@pytest.mark.parametrize(
+    ("template", "complaint"),
+    [
+        ("{{ raise_exception('no system message here') }}", "refuses the conversation .*no system message here"),
+        ("{% for m in messages %}{{ loop.revindex }}{{ m['content'] }}{% endfor %}", "rewrites earlier messages"),
+    ],
+)
+def test_chat_templates_that_cannot_be_used(template: str, complaint: str) -> None:
+    import copy
+
+    tokenizer = copy.deepcopy(tiny.tokenizer())
+    tokenizer.chat_template = template
+    with pytest.raises(ModelError, match=complaint):
+        encode_chat(tokenizer, TALK, prompt=True)
+
+
+def test_chat_is_encoded_as_its_template_says() -> None:
+    encoded = encode_chat(tiny.tokenizer(), TALK, prompt=True)
+    text = tiny.tokenizer().apply_chat_template(TALK, tokenize=False, add_generation_prompt=True)
+    assert tiny.tokenizer().decode(encoded.ids) == text
+    ((start, end),) = encoded.replies
+    said = Action(type=ActionType.SPEAK, argument="Hello.").to_json()
+    assert tiny.tokenizer().decode(encoded.ids[start:end]) == said + "<|im_end|>"
+    before = encode_chat(tiny.tokenizer(), TALK[:2], prompt=True)
+    assert encoded.ids[:start] == before.ids
+    assert CAST[1].name in text
