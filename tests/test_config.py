@@ -181,14 +181,16 @@ def test_written_config_reads_back(config: Config) -> None:
 
 
 def test_differences_name_settings_and_leave_runtime_out() -> None:
-    stored = load(None)
-    given_ = load(None, ["runtime.concurrency=2", "training.epochs=7", "rounds.0.select.k=4", "world.train={price=30}"])
+    values = {"world": {"train": {"price": 30, "division": 30}}, "rounds": [BC, {**SR, "select": {"k": 1}}]}
+    stored = parse(values, "test")
+    values |= {"world": {"train": {"price": 30}}, "rounds": [BC, {**SR, "select": {"k": 4}}]}
+    given_ = parse({**values, "training": {"epochs": 7}, "runtime": {"slots": 2}}, "test")
     assert differences(stored, given_) == [
-        "rounds.0.select.k: 1 → 4",
-        "training.epochs: 1.0 → 7.0",
+        "rounds.1.select.k: 1 → 4",
+        "training.epochs: 2.0 → 7.0",
         "world.train.division: 30 → None",
     ]
-    assert differences(stored, load(None, ["runtime.slots=2", "runtime.threads=1"])) == []
+    assert differences(load(None), load(None, ["runtime.slots=2", "runtime.threads=1"])) == []
 
 
 def sections(model: type[BaseModel]) -> dict[str, type[BaseModel]]:

@@ -1,4 +1,4 @@
-"""The local model: many ragged conversations at once give what transformers gives for each alone, and reuse the cache."""
+"""The local model: many ragged conversations at once give what transformers gives for each alone, from the cache."""
 
 from __future__ import annotations
 
@@ -23,12 +23,13 @@ import tiny
 import torch
 
 from sotopia_pi.models.local import LocalModel
-from sotopia_pi.models.weights import load_model, resolve
+from sotopia_pi.models.weights import load_model, load_tokenizer, resolve
 
 pytestmark = [pytest.mark.weights, pytest.mark.usefixtures("weights")]
 
 GREEDY = Sampling(temperature=0, max_tokens=12)
-WORDS = "Well, what about that lamp over there, would you part with it for fifteen dollars or so today?".split()
+QUESTION = "Well, what about that lamp over there, would you part with it for fifteen dollars or so today?"
+WORDS = QUESTION.split()
 
 
 def chat(number: int, turns: int = 0) -> list[Message]:
@@ -58,21 +59,20 @@ def ask(
     return asyncio.run(all_at_once())
 
 
-def expected(reference: Any, messages: Sequence[Message], sampling: Sampling = GREEDY) -> str:
-    """What transformers' own generate writes for one chat alone."""
-    ids = encode_chat(tiny.tokenizer(), messages, prompt=True).ids
+def expected(reference: Any, tokenizer: Any, messages: Sequence[Message]) -> tuple[int, str]:
+    """How long the prompt is and what transformers' own generate writes for one chat alone."""
+    ids, end = encode_chat(tokenizer, messages, prompt=True).ids, tokenizer.eos_token_id
+    prompt = torch.tensor([ids])
     written = reference.generate(
-        torch.tensor([ids]),
-        attention_mask=torch.ones(1, len(ids), dtype=torch.long),
+        prompt,
+        attention_mask=torch.ones_like(prompt),
         do_sample=False,
-        max_new_tokens=sampling.max_tokens,
-        eos_token_id=tiny.tokenizer().eos_token_id,
-        pad_token_id=tiny.tokenizer().eos_token_id,
+        max_new_tokens=GREEDY.max_tokens,
+        eos_token_id=end,
+        pad_token_id=end,
     )[0, len(ids) :].tolist()
-    if tiny.tokenizer().eos_token_id in written:
-        written = written[: written.index(tiny.tokenizer().eos_token_id)]
-    text = tiny.tokenizer().decode(written)
-    return text[: json_object_end(text)]
+    text = tokenizer.decode([token for token in written if token != end])
+    return len(ids), text[: json_object_end(text)]
 
 
 @pytest.fixture(scope="module")
@@ -94,15 +94,15 @@ def local(folders: dict[str, Path]) -> Any:
         model.close()
 
 
-def talk(model: LocalModel, reference: Any, conversations: int, turns: int) -> None:
+def talk(folder: str, model: LocalModel, conversations: int, turns: int) -> None:
     """Several turns of several conversations, each reply compared with transformers', the cache used each time."""
+    reference, tokenizer = tiny.reference(folder), load_tokenizer(folder)
     chats = [chat(i, turns=i % 3) for i in range(conversations)]
     before = [0] * conversations
     for number in range(turns):
         replies = ask(model, chats)
-        for i, (messages, reply) in enumerate(zip(chats, replies, strict=True)):
-            assert reply.text == expected(reference, messages)
-            assert reply.prompt_tokens == len(encode_chat(tiny.tokenizer(), messages, prompt=True).ids)
+        for i, (asked, reply) in enumerate(zip(chats, replies, strict=True)):
+            assert (reply.prompt_tokens, reply.text) == expected(reference, tokenizer, asked)
             assert before[i] <= reply.cached_tokens < reply.prompt_tokens
             assert (reply.cached_tokens == 0) == (number == 0)
             before[i] = reply.prompt_tokens
@@ -111,15 +111,11 @@ def talk(model: LocalModel, reference: Any, conversations: int, turns: int) -> N
 
 @pytest.mark.parametrize("name", tiny.CONFIGS)
 def test_replies_are_those_of_transformers(name: str, folders: dict[str, Path], local: Any) -> None:
-    talk(local(folders[name]), tiny.reference(folders[name]), conversations=5, turns=3)
+    talk(str(folders[name]), local(folders[name]), conversations=5, turns=3)
 
 
-def test_replies_of_the_real_weights_are_those_of_transformers(weights: str) -> None:
-    reference, model = load_model(weights), LocalModel(weights, slots=4, max_context=1024)
-    try:
-        talk(model, reference, conversations=3, turns=2)
-    finally:
-        model.close()
+def test_replies_of_the_real_weights_are_those_of_transformers(weights: str, local: Any) -> None:
+    talk(resolve(weights), local(resolve(weights), slots=4), conversations=3, turns=2)
 
 
 def test_more_conversations_than_slots(local: Any) -> None:
@@ -129,15 +125,6 @@ def test_more_conversations_than_slots(local: Any) -> None:
         replies = ask(few, chats)
         assert [r.text for r in replies] == [r.text for r in ask(many, chats)]
         chats = [later(c, r.text, number) for c, r in zip(chats, replies, strict=True)]
-
-
-def test_cache_is_never_read_where_nothing_was_written(folders: dict[str, Path], local: Any) -> None:
-    model, clean = local(), local()
-    for layer in model._cache.layers:
-        for part in layer:
-            part.fill_(1e30)  # what a longer conversation of another model may have left behind
-    chats = [chat(i, turns=i) for i in range(4)]
-    assert [r.text for r in ask(model, chats)] == [r.text for r in ask(clean, chats)]
 
 
 def test_released_conversation_is_forgotten(local: Any) -> None:
@@ -151,7 +138,7 @@ def test_released_conversation_is_forgotten(local: Any) -> None:
 
 def test_too_long_conversation_is_an_error_of_its_own(local: Any) -> None:
     model = local(max_context=256)
-    long = chat(1)[:-1] + [Message(role="user", content="word " * 300)]
+    long = [*chat(1)[:-1], Message(role="user", content="word " * 300)]
     with pytest.raises(ModelError, match=r"does not fit .* context of 256; lower max_turns or raise max_context"):
         ask(model, [long])
     short = [Message(role="user", content="Hello.")]
@@ -258,6 +245,12 @@ def test_missing_and_broken_models(tmp_path: Path, folders: dict[str, Path]) -> 
         load_model(str(broken))
     with pytest.raises(ModelError, match=r"no adapter_model\.safetensors; train it first"):
         load_model(str(folders["llama"]), tmp_path)
+
+
+def test_attention_of_another_kind_is_refused(tmp_path: Path) -> None:
+    folder = tiny.save(tiny.CAPPED, tmp_path / "gemma2")
+    with pytest.raises(ModelError, match="gemma2 cap their attention scores"):
+        LocalModel(str(folder))
 
 
 TALK: list[Message] = messages(view(price_task(), 1, [turn(0, "Hi."), turn(1, "Hello."), turn(0, "Five?")]))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import GemmaConfig, LlamaConfig, MistralConfig, Qwen2Config, Qwen3Config, set_seed
 from transformers import AutoModelForCausalLM as Auto
+from transformers import Gemma2Config, GemmaConfig, LlamaConfig, MistralConfig, Qwen2Config, Qwen3Config, set_seed
 
 from sotopia_pi.models.weights import SMOLLM2, load_tokenizer
 
@@ -30,6 +31,8 @@ CONFIGS: dict[str, Any] = {
     "mistral": MistralConfig(**_SHAPE, sliding_window=24),
     "gemma": GemmaConfig(**_SHAPE, head_dim=16),
 }
+#: An architecture whose attention the package cannot compute.
+CAPPED = Gemma2Config(**_SHAPE, head_dim=16)
 
 
 @cache
@@ -64,7 +67,7 @@ def reciting(text: str, folder: Path) -> Path:
             parameter.zero_()
         model.model.embed_tokens.weight.zero_()
         model.lm_head.weight.zero_()
-        for place, (token, following) in enumerate(zip(chain, chain[1:], strict=False)):
+        for place, (token, following) in enumerate(pairwise(chain)):
             model.model.embed_tokens.weight[token, place] = 1
             model.lm_head.weight[following, place] = 1
     return save(config, folder, model)

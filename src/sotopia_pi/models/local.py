@@ -124,6 +124,7 @@ class LocalModel:
                 except (RuntimeError, MemoryError) as error:  # out of memory, above all
                     self._fail(f"The model {self._name} stopped: {error}")
         finally:  # whatever ends the worker, nobody waits for it forever
+            self._receive(block=False)
             self._fail(f"The model {self._name} was closed.")
 
     def _receive(self, block: bool) -> bool:
@@ -143,8 +144,7 @@ class LocalModel:
 
     def _fail(self, why: str) -> None:
         for request in [*self._waiting, *(slot.request for slot in self._slots if slot.request)]:
-            if request.answer.set_running_or_notify_cancel():
-                request.answer.set_exception(ModelError(why))
+            request.answer.set_exception(ModelError(why))
         self._waiting.clear()
         for slot in self._slots:
             slot.request, slot.conversation, slot.tokens = None, "", []

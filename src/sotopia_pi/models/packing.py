@@ -17,6 +17,8 @@ import torch
 from torch.nn.functional import scaled_dot_product_attention as attend
 from transformers import AttentionInterface, PreTrainedConfig
 
+from sotopia_pi.errors import ModelError
+
 ATTENTION = "sotopia_pi_packed"
 
 
@@ -169,6 +171,13 @@ def _causal(query: torch.Tensor, keys: int, window: int | None) -> torch.Tensor 
 
 
 def use_packed_attention(model: Any) -> None:
-    """Makes `model` (a `PreTrainedModel`) attend with `packed_attention`; every forward then needs `packing=`."""
+    """Makes `model` (a `PreTrainedModel`) attend with `packed_attention`; every forward then needs `packing=`.
+
+    ModelError for an architecture whose attention is of another kind.
+    """
+    if getattr(model.config, "attn_logit_softcapping", None):
+        raise ModelError(
+            f"Models of type {model.config.model_type} cap their attention scores, which is not supported; use another."
+        )
     AttentionInterface.register(ATTENTION, packed_attention)
     model.config._attn_implementation = ATTENTION

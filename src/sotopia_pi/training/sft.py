@@ -95,7 +95,10 @@ def _with_adapter(model: Any, parent: Path | None, settings: TrainingConfig) -> 
     )
     with quiet_peft():
         if parent is None:
-            return get_peft_model(model, lora)
+            try:
+                return get_peft_model(model, lora)
+            except ValueError as error:  # no such modules
+                raise TrainingError(f"training.lora_targets does not fit the model: {error}") from error
         check_adapter(parent)
         return PeftModel.from_pretrained(model, str(parent), is_trainable=True)
 
