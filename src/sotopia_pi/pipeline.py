@@ -203,7 +203,7 @@ def select(run: Run, item: RoundConfig) -> Facts:
         if not chosen:
             raise TrainingError(
                 f"Round {item.name!r} selected none of {len(candidates)} candidates ({len(ratings) - len(candidates)} "
-                f"unrated) with {item.select}; loosen rounds.select or collect more episodes with rounds.repeats."
+                f"unrated) with {item.select}; start another run (--out) with a looser select or more repeats in it."
             )
         run.store.set_selection(item.name, [(c.episode, c.role) for c in chosen])
         return {

@@ -27,7 +27,10 @@ class Prompts:
 
     def _load(self, name: str) -> Template:
         path = self._folder / name if self._folder and (self._folder / name).is_file() else _OURS / name
-        template = Template(path.read_text(encoding="utf-8").strip())
+        try:
+            template = Template(path.read_text(encoding="utf-8").strip())
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"The prompt {path} cannot be read ({error}); give a UTF-8 text file.") from error
         allowed = set(Template((_OURS / name).read_text(encoding="utf-8")).get_identifiers())
         if not template.is_valid() or not set(template.get_identifiers()) <= allowed:
             raise ConfigError(f"{path} uses an unknown placeholder; {name} may use ${', $'.join(sorted(allowed))}.")
