@@ -40,7 +40,7 @@ def _chats(count: int, turns: int) -> list[list[dict[str, str]]]:
     system = "You are Ann Lee, 33, a nurse who keeps bees and sings in a choir on weekends. " * 10
     chats = []
     for index in range(count):
-        chat = [{"role": "system", "content": f"{system} Conversation {index}."}]
+        chat = [{"role": "system", "content": f"Conversation {index}. {system}"}]  # nothing in common but in a family
         for turn in range(turns):
             chat.append(
                 {"role": "user", "content": f"Turn {2 * turn + 1}. The other person: I offer ${100 + 5 * turn}."}
