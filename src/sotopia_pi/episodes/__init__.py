@@ -1,1 +1,1 @@
-"""."""
+"""Episodes: actions, views, agents, the rules, and playing many at once."""
