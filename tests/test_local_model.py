@@ -158,6 +158,33 @@ def test_seeds_decide_what_is_drawn(local: Any) -> None:
     assert ask(others, chats[:1], nearly_greedy)[0].text == ask(others, chats[:1])[0].text
 
 
+def steps(model: LocalModel) -> list[int]:
+    """Counts the model's forward passes from now on, in the list's only item."""
+    count = [0]
+
+    def step(*_: object) -> None:
+        count[0] += 1
+
+    model._model.register_forward_hook(step)
+    return count
+
+
+@pytest.mark.parametrize("name", tiny.CONFIGS)
+@pytest.mark.parametrize("sampling", [GREEDY, Sampling(temperature=0.7, max_tokens=12)], ids=["greedy", "drawn"])
+def test_drafts_change_the_speed_and_nothing_else(
+    name: str, sampling: Sampling, folders: dict[str, Path], local: Any
+) -> None:
+    practised, chats = local(folders[name]), [chat(i) for i in range(4)]
+    first = [reply.text for reply in ask(practised, chats, sampling)]
+    for _ in range(3):  # what has been said several times is drafted with confidence
+        assert [reply.text for reply in ask(practised, chats, sampling)] == first
+    count = steps(practised)
+    assert [reply.text for reply in ask(practised, chats, sampling)] == first
+    assert count[0] < sampling.max_tokens / 2
+    others = [r.text for r in ask(practised, chats, sampling, seeds=[5, 6, 7, 8])]  # drafts that turn out wrong
+    assert others == [r.text for r in ask(local(folders[name]), chats, sampling, seeds=[5, 6, 7, 8])]
+
+
 # A model that recites
 
 SAID = '{"a": "x } y"} tail'
