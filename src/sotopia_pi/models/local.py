@@ -22,7 +22,7 @@ from sotopia_pi.errors import ModelError
 from sotopia_pi.models.chat import encode_chat
 from sotopia_pi.models.jsontext import json_object_end
 from sotopia_pi.models.packing import Packing, Run, Segment, SlotCache, use_packed_attention
-from sotopia_pi.models.protocol import Completion, Message, Sampling
+from sotopia_pi.models.protocol import Completion, JsonSchema, Message, Sampling
 from sotopia_pi.models.weights import load_model, load_tokenizer
 
 #: Prompt tokens computed in one step at most, so that a crowd of newcomers does not need the memory of all at once.
@@ -87,7 +87,13 @@ class LocalModel:
         return self._name
 
     async def complete(
-        self, messages: Sequence[Message], sampling: Sampling, seed: int, conversation: str = ""
+        self,
+        messages: Sequence[Message],
+        sampling: Sampling,
+        seed: int,
+        conversation: str = "",
+        *,
+        schema: JsonSchema | None = None,
     ) -> Completion:
         """The model's reply; equal seeds draw equal tokens wherever the logits agree."""
         from concurrent.futures import Future
