@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sotopia_pi.episodes.agents import Reply
-from sotopia_pi.episodes.records import NOTHING, ActionError, Usage, parse_action
+from sotopia_pi.episodes.records import ACTION_SCHEMA, NOTHING, ActionError, Usage, parse_action
 from sotopia_pi.episodes.views import Layout, View, messages
 from sotopia_pi.models.protocol import ChatModel, Completion, Message, Sampling
 from sotopia_pi.prompts import Prompts, default_prompts
@@ -63,7 +63,8 @@ class ModelAgent:
 
     async def _ask(self, chat: list[Message], turn: int, attempt: int) -> Completion:
         seed = derive_seed(self._seed, turn, attempt)
-        return await self._player.model.complete(chat, self._player.sampling, seed, self._conversation)
+        model, sampling = self._player.model, self._player.sampling
+        return await model.complete(chat, sampling, seed, self._conversation, schema=ACTION_SCHEMA)
 
 
 def _usage(completion: Completion) -> Usage:

@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from pydantic import Field
 
+from sotopia_pi.models.protocol import JsonSchema
 from sotopia_pi.records import Record
 
 
@@ -33,6 +34,20 @@ class Action(Record):
 
 
 NOTHING = Action(type=ActionType.NONE)
+
+#: What a reply must look like, for servers that can hold a model to it; the order of keys is the canonical one.
+ACTION_SCHEMA = JsonSchema(
+    "action",
+    {
+        "type": "object",
+        "properties": {
+            "action_type": {"type": "string", "enum": [kind.value for kind in ActionType]},
+            "argument": {"type": "string"},
+        },
+        "required": ["action_type", "argument"],
+        "additionalProperties": False,
+    },
+)
 
 #: NUL and halves of surrogate pairs, which JSON can write but tokenizers or databases cannot take.
 _NOT_TEXT = re.compile("[\x00\ud800-\udfff]")

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from itertools import cycle
 
 from sotopia_pi.errors import ModelError
-from sotopia_pi.models.protocol import Completion, Message, Sampling
+from sotopia_pi.models.protocol import Completion, JsonSchema, Message, Sampling
 
 Answer = Callable[[Sequence[Message], int], str]
 
@@ -44,7 +44,13 @@ class FakeModel:
         return self._name
 
     async def complete(
-        self, messages: Sequence[Message], sampling: Sampling, seed: int, conversation: str = ""
+        self,
+        messages: Sequence[Message],
+        sampling: Sampling,
+        seed: int,
+        conversation: str = "",
+        *,
+        schema: JsonSchema | None = None,
     ) -> Completion:
         """The next answer."""
         await asyncio.sleep(0)

@@ -25,7 +25,7 @@ from sotopia_pi.models.chat import encode_chat
 from sotopia_pi.models.drafting import Drafter
 from sotopia_pi.models.jsontext import json_object_end
 from sotopia_pi.models.packing import Packing, Run, Segment, SlotCache, use_packed_attention
-from sotopia_pi.models.protocol import Completion, Message, Sampling
+from sotopia_pi.models.protocol import Completion, JsonSchema, Message, Sampling
 from sotopia_pi.models.weights import lay_out_for_steps, load_model, load_tokenizer
 
 #: Prompt tokens computed in one step at most, so that a crowd of newcomers does not need the memory of all at once.
@@ -106,7 +106,13 @@ class LocalModel:
         return self._name
 
     async def complete(
-        self, messages: Sequence[Message], sampling: Sampling, seed: int, conversation: str = ""
+        self,
+        messages: Sequence[Message],
+        sampling: Sampling,
+        seed: int,
+        conversation: str = "",
+        *,
+        schema: JsonSchema | None = None,
     ) -> Completion:
         """The model's reply; equal seeds draw equal tokens wherever the logits agree."""
         from concurrent.futures import Future

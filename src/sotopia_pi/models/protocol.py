@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypedDict
+from typing import Any, Protocol, TypedDict
 
 
 class Message(TypedDict):
@@ -24,13 +24,25 @@ class Sampling:
 
 
 @dataclass(frozen=True, slots=True)
+class JsonSchema:
+    """What a reply must look like, for servers that can hold a model to it: a JSON schema and its name."""
+
+    name: str
+    schema: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Completion:
-    """A model's reply and its tokens; `cached` of the prompt tokens were not computed again."""
+    """A model's reply and its tokens; `cached` of the prompt tokens were not computed again.
+
+    `cost` is in US dollars: 0 where nothing is paid, None where the price is not known.
+    """
 
     text: str
     prompt_tokens: int = 0
     cached_tokens: int = 0
     completion_tokens: int = 0
+    cost: float | None = 0.0
 
 
 class ChatModel(Protocol):
@@ -42,11 +54,18 @@ class ChatModel(Protocol):
         ...
 
     async def complete(
-        self, messages: Sequence[Message], sampling: Sampling, seed: int, conversation: str = ""
+        self,
+        messages: Sequence[Message],
+        sampling: Sampling,
+        seed: int,
+        conversation: str = "",
+        *,
+        schema: JsonSchema | None = None,
     ) -> Completion:
         """Continues the chat with one JSON object.
 
-        `conversation` names the growing chat that these messages belong to, so that its cache can be used.
+        `conversation` names the growing chat that these messages belong to, so that its cache can be used. `schema`
+        is what the object should look like; it is a request, not a promise: the caller still checks the reply.
         Raises ModelError when the model cannot be reached.
         """
         ...
