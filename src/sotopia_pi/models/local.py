@@ -30,6 +30,8 @@ from sotopia_pi.models.weights import lay_out_for_steps, load_model, load_tokeni
 
 #: Prompt tokens computed in one step at most, so that a crowd of newcomers does not need the memory of all at once.
 _PREFILL = 1024
+#: Prompt tokens that are copied from another conversation rather than computed, at least.
+_WORTH_SHARING = 64
 #: Drafted tokens per step, all conversations together, and per conversation at least and at most: a step of few
 #: tokens costs nearly as much as one token, in a step of many every token costs.
 _DRAFTED, _DRAFT_LEAST, _DRAFT_MOST = 128, 4, 16
@@ -180,19 +182,43 @@ class LocalModel:
                 slot.conversation, slot.tokens = "", []
 
     def _admit(self) -> None:
-        """Gives waiting requests a slot: their conversation's own, else a free one, else the longest unused."""
+        """Gives waiting requests a slot: their conversation's own, else a free one, else the longest unused.
+
+        A prompt that begins like what another slot holds takes it from there; one that begins like a prompt just
+        admitted waits for it a step (the same task played again, above all).
+        """
         budget = _PREFILL
         left: list[_Request] = []
+        fresh: list[list[int]] = []
         for request in self._waiting:
             slot = self._slot_for(request.conversation) if budget > 0 else None
             if slot is None:
                 left.append(request)
                 continue
             keep = _common_prefix(slot.tokens, request.context[:-1])
-            slot.conversation, slot.tokens, slot.request = request.conversation, slot.tokens[:keep], request
+            if any(_common_prefix(prompt, request.context) >= keep + _WORTH_SHARING for prompt in fresh):
+                left.append(request)
+                continue
+            keep = max(keep, self._share(slot, request.context[:-1], keep))
+            slot.conversation, slot.tokens, slot.request = request.conversation, request.context[:keep], request
             request.cached = keep
             budget -= request.prompt - keep
+            if request.prompt - keep >= _WORTH_SHARING:
+                fresh.append(request.context)
         self._waiting = left
+
+    def _share(self, slot: _Slot, prompt: list[int], keep: int) -> int:
+        """Copies to `slot` the longest beginning of `prompt` that another slot holds, if that is worth it."""
+        shared, donor = max(
+            ((_common_prefix(other.tokens, prompt), index) for index, other in enumerate(self._slots)), default=(0, 0)
+        )
+        if shared < keep + _WORTH_SHARING:
+            return keep
+        own = self._slots.index(slot)
+        for layer in self._cache.layers:
+            for part in layer:
+                part[own, :, :shared] = part[donor, :, :shared]
+        return shared
 
     def _slot_for(self, conversation: str) -> _Slot | None:
         free = [slot for slot in self._slots if slot.request is None]
