@@ -69,5 +69,8 @@ class ModelAgent:
 
 def _usage(completion: Completion) -> Usage:
     return Usage(
-        prompt=completion.prompt_tokens, cached=completion.cached_tokens, completion=completion.completion_tokens
+        prompt=completion.prompt_tokens,
+        cached=completion.cached_tokens,
+        completion=completion.completion_tokens,
+        cost=completion.cost,
     )

@@ -82,17 +82,22 @@ def parse_action(text: str) -> Action:
 
 
 class Usage(Record):
-    """Tokens of one or several model calls; `cached` of the prompt tokens did not have to be computed."""
+    """Tokens of one or several model calls; `cached` of the prompt tokens did not have to be computed.
+
+    `cost` is in US dollars: 0 where nothing is paid, None where a price is not known.
+    """
 
     prompt: int = 0
     cached: int = 0
     completion: int = 0
+    cost: float | None = 0.0
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(
             prompt=self.prompt + other.prompt,
             cached=self.cached + other.cached,
             completion=self.completion + other.completion,
+            cost=None if self.cost is None or other.cost is None else self.cost + other.cost,
         )
 
 
@@ -135,6 +140,11 @@ class Episode(Record):
     stop_reason: StopReason | None = None
     failure: str | None = None
     seconds: float = Field(default=0.0, ge=0)
+
+    @property
+    def usage(self) -> Usage:
+        """The tokens of all turns and what they cost."""
+        return sum((turn.usage for turn in self.turns), NO_USAGE)
 
     @property
     def completed(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from sqlalchemy import Connection, Select, Table, select
+from sqlalchemy import Connection, Select, Table, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from sotopia_pi.store.rows import Row
@@ -22,10 +22,10 @@ def add(connection: Connection, table: Table, rows: list[Row]) -> None:
         connection.execute(_upsert(connection, table).on_conflict_do_nothing(), rows)
 
 
-def add_one(connection: Connection, table: Table, row: Row) -> bool:
-    """Inserts a row; False if it is stored already."""
-    statement = _upsert(connection, table).values(row).on_conflict_do_nothing()
-    return connection.execute(statement, execution_options={"preserve_rowcount": True}).rowcount == 1
+def insert_all(connection: Connection, table: Table, rows: list[Row]) -> None:
+    """Inserts rows that are not stored yet."""
+    if rows:
+        connection.execute(insert(table), rows)
 
 
 def replace(connection: Connection, table: Table, rows: list[Row]) -> None:

@@ -48,6 +48,7 @@ def turn_rows(episode: Episode) -> list[Row]:
                 "prompt_tokens": turn.usage.prompt,
                 "cached_tokens": turn.usage.cached,
                 "completion_tokens": turn.usage.completion,
+                "cost": turn.usage.cost,
             }
         )
     return rows
@@ -66,7 +67,12 @@ def _read_turn(row: RowMapping) -> Turn:
         raw=action.to_json() if row["raw"] is None else row["raw"],
         valid=row["valid"],
         reasked=row["reasked"],
-        usage=Usage(prompt=row["prompt_tokens"], cached=row["cached_tokens"], completion=row["completion_tokens"]),
+        usage=Usage(
+            prompt=row["prompt_tokens"],
+            cached=row["cached_tokens"],
+            completion=row["completion_tokens"],
+            cost=row["cost"],
+        ),
     )
 
 
