@@ -15,7 +15,7 @@ from pydantic import Field
 
 from sotopia_pi.episodes.agents import Agent, Player
 from sotopia_pi.episodes.records import ActionType, Episode, StopReason, Turn
-from sotopia_pi.episodes.views import MAX_TURNS, view
+from sotopia_pi.episodes.views import MAX_TURNS, later, view
 from sotopia_pi.errors import ModelError
 from sotopia_pi.records import Identified, derive_seed
 from sotopia_pi.world.records import SocialTask
@@ -45,13 +45,15 @@ class Plan(Identified):
 async def play(plan: Plan, task: SocialTask, agents: Mapping[int, Agent]) -> Episode:
     """Plays one episode. A ModelError of an agent ends it as failed, with the turns played so far."""
     turns: list[Turn] = []
+    seen = {role: view(task, role, turns, plan.max_turns) for role in task.roles}
     started = time.monotonic()
     stop: StopReason | None = None
     failure: str | None = None
     try:
         while stop is None:
             role = len(turns) % len(task.roles)
-            reply = await agents[role].act(view(task, role, turns, plan.max_turns))
+            seen[role] = later(seen[role], turns)
+            reply = await agents[role].act(seen[role])
             turns.append(
                 Turn(
                     role=role,

@@ -53,6 +53,10 @@ ACTION_SCHEMA = JsonSchema(
 _NOT_TEXT = re.compile("[\x00\ud800-\udfff]")
 
 
+_DECODER = json.JSONDecoder(strict=False)
+_TYPES = {kind.value: kind for kind in ActionType}
+
+
 class ActionError(ValueError):
     """A reply is not an action; the message says what is wrong with it, for the model that wrote it."""
 
@@ -66,16 +70,16 @@ def parse_action(text: str) -> Action:
     if start < 0:
         raise ActionError("the reply has no JSON object")
     try:
-        value, _ = json.JSONDecoder(strict=False).raw_decode(text, start)
+        value, _ = _DECODER.raw_decode(text, start)
     except (ValueError, RecursionError) as error:  # a ValueError without msg: a number of thousands of digits
         raise ActionError(f"the reply is not valid JSON ({getattr(error, 'msg', 'too deep or too long')})") from None
     kind, argument = value.get("action_type"), value.get("argument", "")
-    if not isinstance(kind, str) or kind.strip().lower() not in set(ActionType):
+    if not isinstance(kind, str) or kind.strip().lower() not in _TYPES:
         raise ActionError(f'"action_type" must be one of: {", ".join(ActionType)}')
     if not isinstance(argument, str):
         raise ActionError('"argument" must be a text')
     words = _NOT_TEXT.sub("\ufffd", argument).strip()
-    action = Action(type=ActionType(kind.strip().lower()), argument=words)
+    action = Action(type=_TYPES[kind.strip().lower()], argument=words)
     if not action.argument and action.type not in (ActionType.NONE, ActionType.LEAVE):
         raise ActionError(f'"argument" must not be empty for {action.type.value!r}')
     return action

@@ -34,7 +34,7 @@ def follow(schema: Any, root: Any = None, depth: int = _DEPTH) -> Any:
         return None
     choices = schema.get("anyOf") or schema.get("oneOf") or schema.get("allOf")
     if "$ref" in schema or choices:
-        return follow(_resolve(root, str(schema["$ref"])) if "$ref" in schema else choices[0], root, depth - 1)
+        return follow(choices[0] if choices else _resolve(root, str(schema["$ref"])), root, depth - 1)
     if "const" in schema or schema.get("enum"):
         return schema["const"] if "const" in schema else schema["enum"][0]
     kind = schema.get("type", "object")

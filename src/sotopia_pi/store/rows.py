@@ -33,8 +33,9 @@ def turn_rows(episode: Episode) -> list[Row]:
     """One row per turn; `raw` is left out where the action says it all."""
     rows = []
     for number, turn in enumerate(episode.turns):
-        action = turn.action.model_copy(update={"argument": storable(turn.action.argument)})
-        raw = storable(turn.raw)
+        action, raw = turn.action, storable(turn.raw)
+        if (argument := storable(action.argument)) is not action.argument:
+            action = action.model_copy(update={"argument": argument})
         rows.append(
             {
                 "episode_key": episode.key,

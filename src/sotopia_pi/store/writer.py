@@ -15,6 +15,9 @@ from sotopia_pi.errors import SotopiaError
 from sotopia_pi.ratings.records import Rating
 from sotopia_pi.store.store import Store
 
+#: Seconds that an episode waits for company before it is stored: a commit costs as much for ten as for one.
+LINGER = 0.02
+
 Entry = tuple[Episode, Sequence[Rating]]
 
 
@@ -37,6 +40,7 @@ class Writer:
     async def _write(self) -> None:
         try:
             while self._waiting:
+                await asyncio.sleep(LINGER)
                 batch, self._waiting = self._waiting, []
                 entries, facts = [entry for entry, _ in batch], self._facts()
                 stored = asyncio.ensure_future(asyncio.to_thread(self._store.add_episodes, entries, facts))
