@@ -1,6 +1,6 @@
 """What the hot paths cost on this machine, each against its plain alternative in the same run.
 
-python -m benchmarks [NAME …]      startup, generation, training, episodes
+python -m benchmarks [NAME …]      startup, generation, training, episodes, peer
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+
+from benchmarks.peer import peer
 
 WEIGHTS = "smollm2-135m"
 
@@ -137,6 +139,7 @@ BENCHMARKS: dict[str, Callable[[], list[tuple[str, str]]]] = {
     "episodes": episodes,
     "generation": generation,
     "training": training,
+    "peer": peer,
 }
 
 

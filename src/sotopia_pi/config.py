@@ -13,9 +13,10 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from sotopia_pi.errors import ConfigError
+from sotopia_pi.models.remote.spec import VARIABLE, check_spec
 
 Kind = Literal["price", "division", "meeting", "fact"]
 BASE = "base"
@@ -48,12 +49,23 @@ class WorldConfig(_Section):
 
 
 class ModelsConfig(_Section):
-    """Who plays: a model name or folder, `scripted:NAME`, or for tests `fake:`."""
+    """Who plays: a model name or folder, `openai:MODEL@URL`, `litellm:MODEL`, `scripted:NAME`, or for tests `fake:`."""
 
     policy: str = "smollm2-135m"
     expert: str = "scripted:expert"
     partner: str = "scripted:partner"
+    weights: str | None = None
     prompts: str | None = None
+
+    @field_validator("*")
+    @classmethod
+    def _specs_can_be_read(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            try:
+                check_spec(value)
+            except ConfigError as error:
+                raise ValueError(str(error)) from None
+        return value
 
 
 class SamplingConfig(_Section):
@@ -127,6 +139,43 @@ class RuntimeConfig(_Section):
     threads: int = Field(default=0, ge=0)
 
 
+class HostConfig(_Section):
+    """What is different for one host of `[endpoint]`; see there."""
+
+    concurrency: int | None = Field(default=None, ge=1)
+    requests_per_minute: float | None = Field(default=None, ge=0)
+    tokens_per_minute: float | None = Field(default=None, ge=0)
+    timeout: float | None = Field(default=None, gt=0)
+    attempts: int | None = Field(default=None, ge=1)
+    give_up: float | None = Field(default=None, gt=0)
+    reply_bytes: int | None = Field(default=None, ge=1024)
+    key: str | None = Field(default=None, pattern=VARIABLE)
+
+
+class EndpointConfig(_Section):
+    """How remote models are asked: limits (0: none), time-outs, retries; never what they answer.
+
+    The limits hold for each model. `key` is the name of an environment variable, never a key. `hosts` changes any of
+    it for a host (`"api.example.com"` or `"127.0.0.1:8000"`). `prices` is a price table of one's own.
+    """
+
+    concurrency: int = Field(default=512, ge=1)
+    requests_per_minute: float = Field(default=0, ge=0)
+    tokens_per_minute: float = Field(default=0, ge=0)
+    timeout: float = Field(default=120, gt=0)
+    attempts: int = Field(default=10, ge=1)
+    give_up: float = Field(default=600, gt=0)
+    reply_bytes: int = Field(default=1_000_000, ge=1024)
+    key: str | None = Field(default=None, pattern=VARIABLE)
+    prices: str | None = None
+    hosts: dict[str, HostConfig] = Field(default_factory=dict)
+
+    def at(self, host: str) -> EndpointConfig:
+        """The settings for a host, such as "api.example.com" or "127.0.0.1:8000"."""
+        own = self.hosts.get(host) or self.hosts.get(host.rpartition(":")[0] or host)
+        return self if own is None else self.model_copy(update=own.model_dump(exclude_none=True))
+
+
 class Config(_Section):
     """A whole run."""
 
@@ -139,6 +188,7 @@ class Config(_Section):
     training: TrainingConfig = TrainingConfig()
     rounds: tuple[RoundConfig, ...] = ()
     evaluation: EvaluationConfig = EvaluationConfig()
+    endpoint: EndpointConfig = EndpointConfig()
     runtime: RuntimeConfig = RuntimeConfig()
 
     @model_validator(mode="after")
@@ -242,8 +292,8 @@ def _override(values: dict[str, Any], override: str) -> None:
 
 
 def differences(stored: Config, given: Config) -> list[str]:
-    """The settings in which two configs disagree, `[runtime]` left out, as "key: stored → given"."""
-    a, b = (_flat(config.model_dump(mode="json", exclude={"runtime"})) for config in (stored, given))
+    """The settings in which two configs disagree, as "key: stored → given", but for those of speed alone."""
+    a, b = (_flat(config.model_dump(mode="json", exclude={"runtime", "endpoint"})) for config in (stored, given))
     return [f"{key}: {a.get(key)} → {b.get(key)}" for key in sorted(a.keys() | b.keys()) if a.get(key) != b.get(key)]
 
 

@@ -5,6 +5,8 @@ SotopiaError            a sentence that says what to do; the command line prints
 ├── WorldError          characters, scenarios or tasks cannot be read, or nobody fits a scenario
 ├── StoreError          the run's database cannot be read or written
 ├── ModelError          a model is missing, cannot be loaded or cannot be reached
+├── ServiceError        a model's server would answer no other call either; stops the run, fails no episode
+├── BudgetError         the budget has no room for more; stops the run, fails no episode
 └── TrainingError       nothing to train on, or training went wrong
 """
 
@@ -39,6 +41,21 @@ class ModelError(SotopiaError):
     """A model is missing, cannot be loaded or cannot be reached."""
 
     exit_code = 5
+
+
+class ServiceError(SotopiaError):
+    """A model's server answers nobody: it is down, or refuses the key or the model.
+
+    No ModelError, so that what turns those into failed episodes and ratings lets it through.
+    """
+
+    exit_code = 5
+
+
+class BudgetError(SotopiaError):
+    """The budget has no room for more; what was played is stored and the run can be continued."""
+
+    exit_code = 7
 
 
 class TrainingError(SotopiaError):

@@ -23,6 +23,7 @@ from sotopia_pi.episodes.players import check_player
 from sotopia_pi.errors import ConfigError, TrainingError
 from sotopia_pi.evaluation import matchups
 from sotopia_pi.evaluation.samples import choose, sample
+from sotopia_pi.models.remote.spec import is_remote
 from sotopia_pi.ratings.records import Rating
 from sotopia_pi.ratings.verifier import VERIFIER, verify
 from sotopia_pi.records import derive_seed
@@ -97,6 +98,11 @@ def _check_names(run: Run) -> None:
     models = run.config.models
     for spec in dict.fromkeys((models.policy, models.expert, models.partner)):
         check_player(spec)
+    if run.config.rounds and is_remote(models.policy) and not models.weights:
+        raise ConfigError(
+            f"The policy {models.policy!r} is played by a server, and a round trains weights that are here; name them "
+            "in models.weights, or remove the rounds."
+        )
     for item in run.config.rounds:
         _apply([], item)
 
@@ -234,7 +240,7 @@ def train(run: Run, item: RoundConfig) -> Facts:
     from sotopia_pi.models.weights import load_tokenizer, use_threads
     from sotopia_pi.training.sft import fine_tune
 
-    settings, base = run.config.training_of(item), run.config.models.policy
+    settings, base = run.config.training_of(item), run.config.models.weights or run.config.models.policy
     for name in (*item.replay, item.name):
         _need(run, f"select/{name}")
 
@@ -336,6 +342,8 @@ def report(run: Run) -> Facts:
         run.folder,
     )
     run.say("\n" + evaluation.render_table(content["evaluations"], content["comparisons"]))
+    if run.ledger.facts():
+        run.say(f"\nspent      {run.ledger}")
     run.say(f"\nreport     {run.folder / 'report.html'}")
     return content
 
@@ -357,6 +365,7 @@ def _run_facts(run: Run, stages: dict[str, Facts]) -> Facts:
         "rater": VERIFIER,
         "tasks": {name: stages.get("tasks", {}).get(name, 0) for name in ("train", "test", "transfer")},
         "versions": versions(),
+        "spending": run.ledger.facts(),
         "seconds": seconds,
         "seconds_total": round(sum(seconds.values()), 1),
     }

@@ -21,26 +21,37 @@ from sotopia_pi.episodes.play import Plan, play_all
 from sotopia_pi.episodes.players import opened
 from sotopia_pi.episodes.records import Episode
 from sotopia_pi.errors import ConfigError, ModelError, SotopiaError, StoreError
+from sotopia_pi.models.remote.ledger import Ledger
+from sotopia_pi.models.remote.opening import Remotes
 from sotopia_pi.prompts import Prompts
 from sotopia_pi.ratings.verifier import verify
-from sotopia_pi.store import Store
+from sotopia_pi.store import Store, Writer
 
 CONFIG, DATABASE, POLICIES = "config.toml", "run.db", "policies"
+#: What the run's remote models have cost so far, as `Ledger.facts`, under this name in the store.
+SPENDING = "spending"
 
 
 class Run:
     """An open run directory. Use as a context manager; everything it stores is kept at once."""
 
-    def __init__(self, folder: Path, config: Config, store: Store, quiet: bool = False) -> None:
+    def __init__(
+        self, folder: Path, config: Config, store: Store, quiet: bool = False, budget: float | None = None
+    ) -> None:
         self.folder = folder
         self.config = config
         self.store = store
         self.quiet = quiet
         self.prompts = Prompts(Path(config.models.prompts) if config.models.prompts else None)
+        self.ledger = Ledger(budget, store.meta(SPENDING))
+        self.remotes = Remotes(config.endpoint, self.ledger)
 
     @classmethod
-    def open(cls, folder: Path, config: Config | None = None, quiet: bool = False) -> Self:
-        """Opens `folder`, or with a config starts it. ConfigError when the config contradicts what is stored."""
+    def open(cls, folder: Path, config: Config | None = None, quiet: bool = False, budget: float | None = None) -> Self:
+        """Opens `folder`, or with a config starts it. ConfigError when the config contradicts what is stored.
+
+        `budget` is how many US dollars the run may have spent on remote models in all, earlier sessions included.
+        """
         path = folder / CONFIG
         stored = configuration.load(path) if path.is_file() else config
         if stored is None:
@@ -52,15 +63,15 @@ class Run:
             os.environ["OMP_NUM_THREADS"] = str(wanted.runtime.threads)  # read when torch is first imported
         store = Store.open(folder / DATABASE)
         try:
-            return cls._agreeing(folder, stored, wanted, store, quiet)
+            return cls._agreeing(cls(folder, wanted, store, quiet, budget), stored)
         except SotopiaError:
             store.close()
             raise
 
     @classmethod
-    def _agreeing(cls, folder: Path, stored: Config, config: Config, store: Store, quiet: bool) -> Self:
+    def _agreeing(cls, run: Self, stored: Config) -> Self:
         """The run, unless config or prompts are others than those the tasks were drawn for."""
-        run = cls(folder, config, store, quiet)
+        folder, config, store = run.folder, run.config, run.store
         if store.stage("tasks") is None and not store.task_groups():
             _write(folder / CONFIG, configuration.to_toml(config))
             store.set_meta("prompts", run.prompts.version)
@@ -74,7 +85,12 @@ class Run:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._keep_spending()
         self.store.close()
+
+    def _keep_spending(self) -> None:
+        if self.ledger.facts():
+            self.store.set_meta(SPENDING, self.ledger.facts())
 
     def policy_folder(self, name: str) -> Path | None:
         """Where a policy's adapter is; None for the base. ModelError when it should be there and is not."""
@@ -113,7 +129,7 @@ class Run:
         return {"planned": len(plans), "completed": completed, "failed": failed}
 
     def _play(self, label: str, missing: Sequence[Plan], total: int, sampling: SamplingConfig) -> None:
-        tasks = {task_id: self.store.task(task_id) for task_id in dict.fromkeys(plan.task_id for plan in missing)}
+        tasks = self.store.tasks_with(plan.task_id for plan in missing)
         with ExitStack() as stack:
             bar = stack.enter_context(
                 tqdm(total=total, initial=total - len(missing), desc=label, unit="episode", disable=self.quiet)
@@ -121,19 +137,22 @@ class Run:
             names = dict.fromkeys(name for plan in missing for name in plan.players)
             players = {name: stack.enter_context(self._opened(name, sampling)) for name in names}
 
-            def keep(episode: Episode) -> None:
+            writer = Writer(self.store, lambda: {SPENDING: self.ledger.facts()})
+
+            async def keep(episode: Episode) -> None:
                 task = tasks[episode.task_id]
                 rated = episode.completed and task.scenario.verified
-                self.store.add_episode(episode, verify(task, episode) if rated else ())
+                await writer.put(episode, verify(task, episode) if rated else ())
                 bar.update()
 
-            asyncio.run(play_all(missing, tasks, players, keep, self.config.runtime.concurrency))
+            concurrency = self.config.runtime.concurrency
+            asyncio.run(play_all(missing, tasks, players, keep, concurrency, self.ledger.episode))
 
     def _opened(self, name: str, sampling: SamplingConfig) -> Any:
         models = self.config.models
         spec = {EXPERT: models.expert, PARTNER: models.partner}.get(name, models.policy)
         adapter = self.policy_folder(name) if name not in (EXPERT, PARTNER) else None
-        return opened(name, spec, sampling, self.config.runtime, self.prompts, adapter)
+        return opened(name, spec, sampling, self.config.runtime, self.prompts, adapter, self.remotes)
 
 
 def _agree(folder: Path, stored: Config, given: Config) -> None:

@@ -22,7 +22,21 @@ def add(verbs: Any) -> None:
     )
     verb.add_argument("--quiet", action="store_true", help="print nothing but errors")
     verb.add_argument("--retry-failed", action="store_true", help="play episodes again that failed")
+    add_budget(verb)
     verb.set_defaults(main=main)
+
+
+def add_budget(verb: argparse.ArgumentParser) -> None:
+    """Adds `--budget` to a verb that asks models."""
+    help_ = "stop before the run has spent more than this on remote models, earlier sessions included"
+    verb.add_argument("--budget", type=_dollars, metavar="USD", help=help_)
+
+
+def _dollars(text: str) -> float:
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is no amount of US dollars")
+    return value
 
 
 def main(given: argparse.Namespace) -> None:
@@ -36,7 +50,7 @@ def main(given: argparse.Namespace) -> None:
     continues = out is not None and given.config is None and (out / CONFIG).is_file()
     chosen = config.load(out / CONFIG if out and continues else given.config, given.set)
     folder = out or Path("runs") / chosen.name
-    with Run.open(folder, chosen, given.quiet) as run:
+    with Run.open(folder, chosen, given.quiet, given.budget) as run:
         if given.retry_failed:
             pipeline.forget_failures(run)
         pipeline.run_all(run)

@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sotopia_pi.cli.run import add_budget
+
 if TYPE_CHECKING:
     from sotopia_pi.config import RoundConfig
     from sotopia_pi.rundir import Run
@@ -20,6 +22,7 @@ VERBS = {
     "report": "write report.json and report.html and print the table",
 }
 _OF_A_ROUND = ("collect", "select", "train")
+_ASKING = ("collect", "evaluate")
 
 
 def add(verbs: Any) -> None:
@@ -35,6 +38,8 @@ def add(verbs: Any) -> None:
             verb.add_argument("--round", metavar="NAME", help="the round (default: all, in order)")
         if name == "rate":
             verb.add_argument("--stage", metavar="STAGE", help="such as collect/bc or evaluate/base (default: all)")
+        if name in _ASKING:
+            add_budget(verb)
         verb.set_defaults(main=main)
 
 
@@ -48,7 +53,7 @@ def main(given: argparse.Namespace) -> None:
     if given.verb == "tasks":
         stored = given.dir / CONFIG
         chosen = config.load(given.config or (stored if stored.is_file() else None), given.set)
-    with Run.open(given.dir, chosen, given.quiet) as run:
+    with Run.open(given.dir, chosen, given.quiet, getattr(given, "budget", None)) as run:
         if given.verb in _OF_A_ROUND:
             for item in _rounds(run, given.round):
                 getattr(pipeline, given.verb)(run, item)

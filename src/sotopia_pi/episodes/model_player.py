@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sotopia_pi.episodes.agents import Reply
 from sotopia_pi.episodes.records import ACTION_SCHEMA, NOTHING, ActionError, Usage, parse_action
-from sotopia_pi.episodes.views import Layout, View, messages
+from sotopia_pi.episodes.views import Layout, Rendering, View
 from sotopia_pi.models.protocol import ChatModel, Completion, Message, Sampling
 from sotopia_pi.prompts import Prompts, default_prompts
 from sotopia_pi.records import derive_seed
@@ -39,10 +39,11 @@ class ModelAgent:
         self._player = player
         self._conversation = conversation
         self._seed = seed
+        self._rendering = Rendering(player.layout, player.prompts)
 
     async def act(self, view: View) -> Reply:
         """The model's action. A reply that is malformed twice is an invalid turn: it does nothing and is kept."""
-        chat = messages(view, self._player.layout, self._player.prompts)
+        chat = self._rendering.messages(view)
         first = await self._ask(chat, view.turn_number, attempt=0)
         usage = _usage(first)
         try:
@@ -69,5 +70,8 @@ class ModelAgent:
 
 def _usage(completion: Completion) -> Usage:
     return Usage(
-        prompt=completion.prompt_tokens, cached=completion.cached_tokens, completion=completion.completion_tokens
+        prompt=completion.prompt_tokens,
+        cached=completion.cached_tokens,
+        completion=completion.completion_tokens,
+        cost=completion.cost,
     )

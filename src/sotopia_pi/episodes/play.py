@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sized
+from contextlib import AbstractAsyncContextManager, nullcontext
 
 from pydantic import Field
 
 from sotopia_pi.episodes.agents import Agent, Player
 from sotopia_pi.episodes.records import ActionType, Episode, StopReason, Turn
-from sotopia_pi.episodes.views import MAX_TURNS, view
+from sotopia_pi.episodes.views import MAX_TURNS, later, view
 from sotopia_pi.errors import ModelError
 from sotopia_pi.records import Identified, derive_seed
 from sotopia_pi.world.records import SocialTask
@@ -44,13 +45,15 @@ class Plan(Identified):
 async def play(plan: Plan, task: SocialTask, agents: Mapping[int, Agent]) -> Episode:
     """Plays one episode. A ModelError of an agent ends it as failed, with the turns played so far."""
     turns: list[Turn] = []
+    seen = {role: view(task, role, turns, plan.max_turns) for role in task.roles}
     started = time.monotonic()
     stop: StopReason | None = None
     failure: str | None = None
     try:
         while stop is None:
             role = len(turns) % len(task.roles)
-            reply = await agents[role].act(view(task, role, turns, plan.max_turns))
+            seen[role] = later(seen[role], turns)
+            reply = await agents[role].act(seen[role])
             turns.append(
                 Turn(
                     role=role,
@@ -95,22 +98,28 @@ async def play_all(
     plans: Iterable[Plan],
     tasks: Mapping[str, SocialTask],
     players: Mapping[str, Player],
-    keep: Callable[[Episode], None],
+    keep: Callable[[Episode], Awaitable[None] | None],
     concurrency: int = 32,
+    room: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
 ) -> None:
     """Plays all plans, up to `concurrency` at once, and hands each finished episode to `keep`.
 
-    An error of `keep` (a full disk) stops everything; what was kept before stays kept.
+    An episode is begun and kept inside `room()`, which may make it wait. An error of `keep` (a full disk) or of
+    `room` (a budget), or a server that answers nobody, stops everything; what was kept before stays kept.
     """
     waiting: Iterator[Plan] = iter(plans)
 
     async def worker() -> None:
         for plan in waiting:
             seats = {role: players[name].seat(role, plan.seed(role)) for role, name in enumerate(plan.players)}
-            keep(await play(plan, tasks[plan.task_id], seats))
+            async with room():
+                kept = keep(await play(plan, tasks[plan.task_id], seats))
+                if kept is not None:
+                    await kept
             await asyncio.sleep(0)  # scripts never wait for anything, and Ctrl-C needs its turn
 
-    workers = [asyncio.ensure_future(worker()) for _ in range(concurrency)]
+    count = min(concurrency, len(plans)) if isinstance(plans, Sized) else concurrency
+    workers = [asyncio.ensure_future(worker()) for _ in range(count)]
     try:
         await asyncio.gather(*workers)
     finally:

@@ -53,6 +53,10 @@ ACTION_SCHEMA = JsonSchema(
 _NOT_TEXT = re.compile("[\x00\ud800-\udfff]")
 
 
+_DECODER = json.JSONDecoder(strict=False)
+_TYPES = {kind.value: kind for kind in ActionType}
+
+
 class ActionError(ValueError):
     """A reply is not an action; the message says what is wrong with it, for the model that wrote it."""
 
@@ -66,33 +70,38 @@ def parse_action(text: str) -> Action:
     if start < 0:
         raise ActionError("the reply has no JSON object")
     try:
-        value, _ = json.JSONDecoder(strict=False).raw_decode(text, start)
+        value, _ = _DECODER.raw_decode(text, start)
     except (ValueError, RecursionError) as error:  # a ValueError without msg: a number of thousands of digits
         raise ActionError(f"the reply is not valid JSON ({getattr(error, 'msg', 'too deep or too long')})") from None
     kind, argument = value.get("action_type"), value.get("argument", "")
-    if not isinstance(kind, str) or kind.strip().lower() not in set(ActionType):
+    if not isinstance(kind, str) or kind.strip().lower() not in _TYPES:
         raise ActionError(f'"action_type" must be one of: {", ".join(ActionType)}')
     if not isinstance(argument, str):
         raise ActionError('"argument" must be a text')
     words = _NOT_TEXT.sub("\ufffd", argument).strip()
-    action = Action(type=ActionType(kind.strip().lower()), argument=words)
+    action = Action(type=_TYPES[kind.strip().lower()], argument=words)
     if not action.argument and action.type not in (ActionType.NONE, ActionType.LEAVE):
         raise ActionError(f'"argument" must not be empty for {action.type.value!r}')
     return action
 
 
 class Usage(Record):
-    """Tokens of one or several model calls; `cached` of the prompt tokens did not have to be computed."""
+    """Tokens of one or several model calls; `cached` of the prompt tokens did not have to be computed.
+
+    `cost` is in US dollars: 0 where nothing is paid, None where a price is not known.
+    """
 
     prompt: int = 0
     cached: int = 0
     completion: int = 0
+    cost: float | None = 0.0
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(
             prompt=self.prompt + other.prompt,
             cached=self.cached + other.cached,
             completion=self.completion + other.completion,
+            cost=None if self.cost is None or other.cost is None else self.cost + other.cost,
         )
 
 
@@ -135,6 +144,11 @@ class Episode(Record):
     stop_reason: StopReason | None = None
     failure: str | None = None
     seconds: float = Field(default=0.0, ge=0)
+
+    @property
+    def usage(self) -> Usage:
+        """The tokens of all turns and what they cost."""
+        return sum((turn.usage for turn in self.turns), NO_USAGE)
 
     @property
     def completed(self) -> bool:

@@ -8,7 +8,7 @@ what the relationship lets be seen; a partner's goal, secret and side never ente
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from sotopia_pi.episodes.records import Action, ActionType, Turn
@@ -106,6 +106,54 @@ def view(task: SocialTask, role: int, turns: Sequence[Turn], max_turns: int = MA
     )
 
 
+def later(seen: View, turns: Sequence[Turn]) -> View:
+    """What the role that saw `seen` sees after `turns`, which begin with those it has seen."""
+    news = tuple(Seen(turn.role, turn.action) for turn in turns[len(seen.history) :])
+    return replace(seen, history=seen.history + news)
+
+
+class Rendering:
+    """The messages of one role's views as they grow: what was rendered for a view is kept for the next one.
+
+    `messages(view)` is what a fresh Rendering makes of the view, only sooner.
+    """
+
+    def __init__(self, layout: Layout = "chat", prompts: Prompts | None = None) -> None:
+        self._layout: Layout = layout
+        self._texts = prompts or default_prompts()
+        self._rendered: list[Message] = []
+        self._lines: list[str] = []
+        self._news: list[str] = []
+        self._done = 0
+
+    def messages(self, seen: View) -> list[Message]:
+        """The view as chat messages; `seen` is the same as at the last call, or later in the same episode."""
+        if not self._rendered:
+            self._rendered = [Message(role="system", content=_system(seen, self._texts))]
+        if self._layout == "turn":
+            return self._in_turns(seen)
+        for number, event in enumerate(seen.history[self._done :], self._done + 1):
+            if event.role != seen.role:
+                self._news.append(_describe(seen, event))
+                continue
+            if self._rendered[-1]["role"] != "user":
+                self._rendered.append(_observation(self._news, number, self._texts))
+            self._rendered.append(Message(role="assistant", content=event.action.to_json()))
+            self._news = []
+        self._done = len(seen.history)
+        return [*self._rendered, _observation(self._news, seen.turn_number, self._texts)]
+
+    def _in_turns(self, seen: View) -> list[Message]:
+        self._lines += [
+            f"Turn {number}. {_describe(seen, event)}"
+            for number, event in enumerate(seen.history[self._done :], self._done + 1)
+        ]
+        self._done = len(seen.history)
+        history = "\n".join(self._lines) or "Nothing yet."
+        text = self._texts.fill("turn_layout", history=history, turn=seen.turn_number)
+        return [*self._rendered, Message(role="user", content=text)]
+
+
 def messages(seen: View, layout: Layout = "chat", prompts: Prompts | None = None) -> list[Message]:
     """The view as chat messages, ending with the user message that asks for the next action.
 
@@ -113,24 +161,7 @@ def messages(seen: View, layout: Layout = "chat", prompts: Prompts | None = None
     message per own action. The messages before an action are a prefix of those before the next one. "turn": the
     system message and one user message with the whole history, as SOTOPIA does.
     """
-    texts = prompts or default_prompts()
-    system = Message(role="system", content=_system(seen, texts))
-    if layout == "turn":
-        lines = [f"Turn {i}. {_describe(seen, event)}" for i, event in enumerate(seen.history, 1)]
-        history = "\n".join(lines) or "Nothing yet."
-        return [system, Message(role="user", content=texts.fill("turn_layout", history=history, turn=seen.turn_number))]
-    rendered = [system]
-    news: list[str] = []
-    for number, event in enumerate((*seen.history, None), 1):
-        if event is not None and event.role != seen.role:
-            news.append(_describe(seen, event))
-            continue
-        if event is None or rendered[-1]["role"] != "user":
-            rendered.append(_observation(news, number, texts))
-        if event is not None:
-            rendered.append(Message(role="assistant", content=event.action.to_json()))
-        news = []
-    return rendered
+    return Rendering(layout, prompts).messages(seen)
 
 
 def _observation(news: list[str], turn: int, texts: Prompts) -> Message:

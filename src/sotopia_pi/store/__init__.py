@@ -5,5 +5,6 @@ stored: a killed process loses nothing but what was in flight.
 """
 
 from sotopia_pi.store.store import Store
+from sotopia_pi.store.writer import Writer
 
-__all__ = ["Store"]
+__all__ = ["Store", "Writer"]

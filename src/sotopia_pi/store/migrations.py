@@ -127,4 +127,10 @@ def _initial(connection: Connection) -> None:
         connection.execute(text(statement))
 
 
-MIGRATIONS: list[Callable[[Connection], None]] = [_initial]
+def _costs(connection: Connection) -> None:
+    """What each turn cost; until now nothing was ever paid."""
+    connection.execute(text("ALTER TABLE turns ADD COLUMN cost DOUBLE PRECISION"))
+    connection.execute(text("UPDATE turns SET cost = 0"))
+
+
+MIGRATIONS: list[Callable[[Connection], None]] = [_initial, _costs]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable
+from functools import cache
 
-from sqlalchemy import Connection, Select, Table, select
+from sqlalchemy import Connection, Insert, Select, Table, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from sotopia_pi.store.rows import Row
@@ -12,28 +14,43 @@ from sotopia_pi.store.schema import CHARACTERS, SCENARIOS, TASK_CHARACTERS, TASK
 from sotopia_pi.world.records import Character, Scenario, SocialTask
 
 
-def _upsert(connection: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:
-    return postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)
+@cache
+def _insert(table: Table) -> Insert:
+    return insert(table)
+
+
+@cache
+def _ignoring(dialect: str, table: Table) -> Insert:
+    return _of(dialect)(table).on_conflict_do_nothing()
+
+
+@cache
+def _replacing(dialect: str, table: Table) -> Insert:
+    statement = _of(dialect)(table)
+    values = {column.name: statement.excluded[column.name] for column in table.c if not column.primary_key}
+    return statement.on_conflict_do_update(index_elements=table.primary_key, set_=values)
+
+
+def _of(dialect: str) -> Callable[[Table], sqlite.Insert | postgresql.Insert]:
+    return postgresql.insert if dialect == "postgresql" else sqlite.insert
 
 
 def add(connection: Connection, table: Table, rows: list[Row]) -> None:
     """Inserts the rows that are not stored yet."""
     if rows:
-        connection.execute(_upsert(connection, table).on_conflict_do_nothing(), rows)
+        connection.execute(_ignoring(connection.dialect.name, table), rows)
 
 
-def add_one(connection: Connection, table: Table, row: Row) -> bool:
-    """Inserts a row; False if it is stored already."""
-    statement = _upsert(connection, table).values(row).on_conflict_do_nothing()
-    return connection.execute(statement, execution_options={"preserve_rowcount": True}).rowcount == 1
+def insert_all(connection: Connection, table: Table, rows: list[Row]) -> None:
+    """Inserts rows that are not stored yet."""
+    if rows:
+        connection.execute(_insert(table), rows)
 
 
 def replace(connection: Connection, table: Table, rows: list[Row]) -> None:
     """Inserts rows, in place of those with the same primary key."""
     if rows:
-        statement = _upsert(connection, table)
-        values = {column.name: statement.excluded[column.name] for column in table.c if not column.primary_key}
-        connection.execute(statement.on_conflict_do_update(index_elements=table.primary_key, set_=values), rows)
+        connection.execute(_replacing(connection.dialect.name, table), rows)
 
 
 def read_tasks(connection: Connection, ids: Select[tuple[str]]) -> dict[str, SocialTask]:

@@ -33,8 +33,9 @@ def turn_rows(episode: Episode) -> list[Row]:
     """One row per turn; `raw` is left out where the action says it all."""
     rows = []
     for number, turn in enumerate(episode.turns):
-        action = turn.action.model_copy(update={"argument": storable(turn.action.argument)})
-        raw = storable(turn.raw)
+        action, raw = turn.action, storable(turn.raw)
+        if (argument := storable(action.argument)) is not action.argument:
+            action = action.model_copy(update={"argument": argument})
         rows.append(
             {
                 "episode_key": episode.key,
@@ -48,6 +49,7 @@ def turn_rows(episode: Episode) -> list[Row]:
                 "prompt_tokens": turn.usage.prompt,
                 "cached_tokens": turn.usage.cached,
                 "completion_tokens": turn.usage.completion,
+                "cost": turn.usage.cost,
             }
         )
     return rows
@@ -66,7 +68,12 @@ def _read_turn(row: RowMapping) -> Turn:
         raw=action.to_json() if row["raw"] is None else row["raw"],
         valid=row["valid"],
         reasked=row["reasked"],
-        usage=Usage(prompt=row["prompt_tokens"], cached=row["cached_tokens"], completion=row["completion_tokens"]),
+        usage=Usage(
+            prompt=row["prompt_tokens"],
+            cached=row["cached_tokens"],
+            completion=row["completion_tokens"],
+            cost=row["cost"],
+        ),
     )
 
 

@@ -91,7 +91,8 @@ EPISODES = Table(
     Column("seconds", Double),
 )
 
-#: `raw` is NULL where the model wrote exactly the canonical JSON of its action.
+#: `raw` is NULL where the model wrote exactly the canonical JSON of its action. `cost` is in US dollars, NULL where
+#: the price is not known.
 TURNS = Table(
     "turns",
     METADATA,
@@ -106,6 +107,7 @@ TURNS = Table(
     Column("prompt_tokens", Integer),
     Column("cached_tokens", Integer),
     Column("completion_tokens", Integer),
+    Column("cost", Double),
 )
 
 RATINGS = Table(

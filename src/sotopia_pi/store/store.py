@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -15,7 +15,7 @@ from sotopia_pi.errors import StoreError
 from sotopia_pi.ratings.records import Rating
 from sotopia_pi.store.database import Database, is_sqlite, parse_url
 from sotopia_pi.store.migrations import VERSION_KEY, migrate_once, stored_version
-from sotopia_pi.store.queries import add, add_one, read_tasks, replace
+from sotopia_pi.store.queries import add, insert_all, read_tasks, replace
 from sotopia_pi.store.rows import Row, episode_row, rating_row, read_episode, read_rating, turn_rows
 from sotopia_pi.store.schema import (
     CHARACTERS,
@@ -168,6 +168,18 @@ class Store:
             raise StoreError(f"{self.where} holds no task {task_id!r}: check the id")
         return held[task_id]
 
+    def tasks_with(self, ids: Iterable[str]) -> dict[str, SocialTask]:
+        """The tasks with these ids, by id. StoreError if one is not stored."""
+        wanted = list(dict.fromkeys(ids))
+        held: dict[str, SocialTask] = {}
+        with self._database.reading() as connection:
+            for start in range(0, len(wanted), PAGE):
+                page = wanted[start : start + PAGE]
+                held |= read_tasks(connection, select(TASKS.c.id).where(TASKS.c.id.in_(page)))
+        if missing := [id for id in wanted if id not in held]:
+            raise StoreError(f"{self.where} holds no task {missing[0]!r}: check the id")
+        return held
+
     def task_groups(self) -> dict[str, int]:
         """The groups by name and how many tasks each has."""
         query = (
@@ -190,15 +202,24 @@ class Store:
 
         Its task must be stored before it.
         """
-        if any(rating.episode != episode.key for rating in ratings):
-            raise ValueError(f"a rating is not of the episode {episode.key!r} that it comes with")
-        with self._database.writing() as connection:
-            if not add_one(connection, EPISODES, episode_row(episode)):
-                return False
-            if episode.turns:
-                connection.execute(insert(TURNS), turn_rows(episode))
-            replace(connection, RATINGS, [rating_row(rating) for rating in ratings])
-        return True
+        return self.add_episodes([(episode, ratings)]) == 1
+
+    def add_episodes(
+        self, entries: Sequence[tuple[Episode, Sequence[Rating]]], facts: Mapping[str, Any] | None = None
+    ) -> int:
+        """Stores episodes with their ratings, and `facts` as `set_meta` does; how many were not stored before."""
+        for episode, ratings in entries:
+            if any(rating.episode != episode.key for rating in ratings):
+                raise ValueError(f"a rating is not of the episode {episode.key!r} that it comes with")
+        given = {episode.key: (episode, ratings) for episode, ratings in entries}
+        with self._database.writing(alone=True) as connection:
+            held = set(connection.scalars(select(EPISODES.c.key).where(EPISODES.c.key.in_(given))))
+            new = [entry for key, entry in given.items() if key not in held]
+            insert_all(connection, EPISODES, [episode_row(episode) for episode, _ in new])
+            insert_all(connection, TURNS, [row for episode, _ in new for row in turn_rows(episode)])
+            replace(connection, RATINGS, [rating_row(rating) for _, ratings in new for rating in ratings])
+            replace(connection, META, [{"key": key, "value": value} for key, value in (facts or {}).items()])
+        return len(new)
 
     def episodes(self, stage: str | None = None, *, keys: Collection[str] | None = None) -> Iterator[Episode]:
         """Episodes by key, those of a stage or with one of `keys` if given.

@@ -1,0 +1,280 @@
+"""A chat-completions server without a model: for tests, benchmarks and rehearsing a run before it costs anything.
+
+It answers every call with a valid action, or with whatever a JSON schema in the call demands, and misbehaves as often
+as it is told to. It counts what it served and how much of each prompt a prefix cache would have known.
+
+python -m sotopia_pi.models.mockserver --port 8099 --latency-ms 50 --fail 0.2
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from email.utils import formatdate
+from time import time
+from typing import Any, Self
+
+import orjson
+from aiohttp import web
+
+from sotopia_pi.models.mocktexts import PEER_JUDGE, PrefixCounter, action, follow, peer_rating
+
+FAULTS = ("429", "429-after", "500", "drop", "slow", "truncated", "schema", "refusal", "empty", "huge")
+#: Characters of an enormous reply.
+HUGE = 4_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Behaviour:
+    """How the server behaves. `fail` of the calls meet one of `faults`; `structured` is what it can be asked for.
+
+    `retry_after` and `slow` are seconds, `latency` seconds per reply. Calls that name one of `unsupported` in their
+    body get a 400. With a `key`, calls without it get a 401. `dead` closes every connection unanswered.
+    """
+
+    latency: float = 0.0
+    fail: float = 0.0
+    faults: tuple[str, ...] = FAULTS
+    seed: int = 0
+    retry_after: float = 0.05
+    slow: float = 0.5
+    structured: str = "schema"
+    unsupported: tuple[str, ...] = ()
+    key: str | None = None
+    conversation: str | None = None
+    model: str | None = None
+    dead: bool = False
+
+
+@dataclass(slots=True)
+class Served:
+    """What was served: calls in all, calls by outcome ("ok" or the fault), and the most at once."""
+
+    calls: int = 0
+    busy: int = 0
+    most_at_once: int = 0
+    outcomes: Counter[str] = field(default_factory=Counter)
+
+
+class MockServer:
+    """The server; `async with MockServer(behaviour) as server` serves at `server.url` until the block ends."""
+
+    def __init__(self, behaviour: Behaviour | None = None, port: int = 0) -> None:
+        """Port 0 takes a free one."""
+        self.behaviour = behaviour or Behaviour()
+        self.served = Served()
+        self.prefixes = PrefixCounter(self.behaviour.conversation)
+        self.bodies: list[dict[str, Any]] | None = None
+        self._port = port
+        self._dice = random.Random(self.behaviour.seed)
+        self._runner: web.ServerRunner | None = None
+
+    @property
+    def url(self) -> str:
+        """The base URL."""
+        return f"http://127.0.0.1:{self._port}/v1"
+
+    async def __aenter__(self) -> Self:
+        """Begins to serve."""
+        self._runner = web.ServerRunner(web.Server(self._handle, access_log=None))
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", self._port, backlog=2048)
+        await site.start()
+        self._port = self._runner.addresses[0][1]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Closes every connection."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    def facts(self) -> dict[str, Any]:
+        """What `GET /stats` shows."""
+        return {
+            "calls": self.served.calls,
+            "most_at_once": self.served.most_at_once,
+            "outcomes": dict(self.served.outcomes),
+            **self.prefixes.facts(),
+        }
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        if request.path == "/stats":
+            return _json(self.facts())
+        if request.path == "/v1/models":
+            return _json({"object": "list", "data": [{"id": self.behaviour.model or "mock", "object": "model"}]})
+        if request.path != "/v1/chat/completions":
+            return _error(404, "there is nothing here")
+        self.served.calls += 1
+        self.served.busy += 1
+        self.served.most_at_once = max(self.served.most_at_once, self.served.busy)
+        try:
+            return await self._chat(request)
+        finally:
+            self.served.busy -= 1
+
+    async def _chat(self, request: web.BaseRequest) -> web.StreamResponse:
+        behaviour = self.behaviour
+        sent = await request.read()
+        if behaviour.dead:
+            return self._dropped(request, "dead")
+        if behaviour.key is not None and request.headers.get("Authorization") != f"Bearer {behaviour.key}":
+            return self._counted("401", _error(401, f"wrong key: {request.headers.get('Authorization')}"))
+        body = orjson.loads(sent)
+        if self.bodies is not None:
+            self.bodies.append(body)
+        if behaviour.model is not None and body.get("model") != behaviour.model:
+            return self._counted("404", _error(404, f"the model {body.get('model')!r} does not exist"))
+        refused = self._unsupported(body)
+        if refused:
+            return self._counted("400", _error(400, refused))
+        fault = self._dice.choice(behaviour.faults) if self._dice.random() < behaviour.fail else ""
+        cached = self.prefixes.count(body["messages"])
+        if behaviour.latency:
+            await asyncio.sleep(behaviour.latency)
+        return await self._misbehave(request, fault, body, cached) if fault else self._answer(body, cached)
+
+    def _answer(self, body: dict[str, Any], cached: tuple[int, int]) -> web.StreamResponse:
+        return self._counted("ok", web.Response(body=_completion(body, _text(body), cached), content_type=_JSON))
+
+    def _unsupported(self, body: dict[str, Any]) -> str:
+        wanted = (body.get("response_format") or {}).get("type", "text")
+        can = {"schema": ("json_schema", "json_object", "text"), "object": ("json_object", "text")}
+        if wanted not in can.get(self.behaviour.structured, ("text",)):
+            return f"response_format of type {wanted} is not supported"
+        for name in self.behaviour.unsupported:
+            if name in body:
+                return f"Unsupported parameter: '{name}' is not supported with this model."
+        return ""
+
+    async def _misbehave(
+        self, request: web.BaseRequest, fault: str, body: dict[str, Any], cached: tuple[int, int]
+    ) -> web.StreamResponse:
+        match fault:
+            case "drop":
+                return self._dropped(request, fault)
+            case "429":
+                return self._counted(fault, _error(429, "too many requests"))
+            case "429-after":
+                seconds, date = f"{self.behaviour.retry_after:g}", formatdate(time(), usegmt=True)
+                headers = {"Retry-After": self._dice.choice((seconds, date))}
+                return self._counted(fault, _error(429, "too many requests", headers))
+            case "500":
+                return self._counted(fault, _error(500, "something broke"))
+            case "slow":
+                return await self._slowly(request, _completion(body, _text(body), cached))
+        sent = _completion(body, _FAULTY.get(fault, ""), cached, refusal=fault == "refusal")
+        if fault == "truncated":
+            sent = _completion(body, _text(body), cached)[:-40]
+        return self._counted(fault, web.Response(body=sent, content_type=_JSON))
+
+    async def _slowly(self, request: web.BaseRequest, sent: bytes) -> web.StreamResponse:
+        """A reply in ten pieces with pauses between them."""
+        response = web.StreamResponse(headers={"Content-Type": _JSON, "Content-Length": str(len(sent))})
+        await response.prepare(request)
+        step = -(-len(sent) // 10)
+        for start in range(0, len(sent), step):
+            await response.write(sent[start : start + step])
+            await asyncio.sleep(self.behaviour.slow / 10)
+        await response.write_eof()
+        return self._counted("slow", response)
+
+    def _dropped(self, request: web.BaseRequest, outcome: str) -> web.StreamResponse:
+        if request.transport is not None:
+            request.transport.abort()
+        return self._counted(outcome, web.Response())
+
+    def _counted(self, outcome: str, response: web.StreamResponse) -> web.StreamResponse:
+        self.served.outcomes[outcome] += 1
+        return response
+
+
+_JSON = "application/json"
+_FAULTY = {"schema": '{"action_type": "shout", "words": 3}', "refusal": "I cannot help with that.", "huge": "x" * HUGE}
+
+
+def _json(value: Any) -> web.Response:
+    return web.Response(body=orjson.dumps(value), content_type=_JSON)
+
+
+def _error(status: int, said: str, headers: dict[str, str] | None = None) -> web.Response:
+    body = orjson.dumps({"error": {"message": said, "type": "mock", "code": None}})
+    return web.Response(status=status, body=body, content_type=_JSON, headers=headers)
+
+
+def _text(body: dict[str, Any]) -> str:
+    schema = ((body.get("response_format") or {}).get("json_schema") or {}).get("schema")
+    last = str(body["messages"][-1]["content"])
+    if schema is not None and "action_type" not in schema.get("properties", {}):
+        return orjson.dumps(follow(schema)).decode()
+    if schema is None and (found := PEER_JUDGE.search(last)):
+        return peer_rating(found["agents"])
+    return action(last)
+
+
+def _completion(body: dict[str, Any], text: str, cached: tuple[int, int], refusal: bool = False) -> bytes:
+    prompt, known = cached[0] // 4, cached[1] // 4
+    message = {"role": "assistant", "content": None if refusal else text, "refusal": text if refusal else None}
+    return orjson.dumps(
+        {
+            "id": "mock",
+            "object": "chat.completion",
+            "created": 0,
+            "model": body.get("model"),
+            "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
+            "usage": {
+                "prompt_tokens": prompt,
+                "completion_tokens": len(text) // 4,
+                "total_tokens": prompt + len(text) // 4,
+                "prompt_tokens_details": {"cached_tokens": known},
+            },
+        }
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    name = "python -m sotopia_pi.models.mockserver"
+    parser = argparse.ArgumentParser(prog=name, description="A chat-completions server without a model.")
+    parser.add_argument("--port", type=int, default=8099, help="port on this machine (0: any free one)")
+    parser.add_argument("--latency-ms", type=float, default=50, help="milliseconds before each reply")
+    parser.add_argument("--fail", type=float, default=0, help="share of calls that fail, 0 to 1")
+    parser.add_argument("--faults", default=",".join(FAULTS), help="how they fail (default: all of %(default)s)")
+    parser.add_argument("--slow", type=float, default=0.5, help="seconds that a slow reply takes")
+    parser.add_argument("--structured", choices=("schema", "object", "none"), default="schema", help="what it supports")
+    parser.add_argument("--conversation", metavar="REGEX", help="what names a conversation in a prompt")
+    parser.add_argument("--seed", type=int, default=0, help="which calls fail")
+    return parser
+
+
+async def _serve(behaviour: Behaviour, port: int) -> None:
+    async with MockServer(behaviour, port) as server:
+        print(server.url, flush=True)
+        await asyncio.Event().wait()
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Serves until it is interrupted; prints its URL first."""
+    parser = _parser()
+    given = parser.parse_args(arguments)
+    faults = tuple(given.faults.split(","))
+    if unknown := [name for name in faults if name not in FAULTS]:
+        parser.error(f"unknown faults {', '.join(unknown)}; there are {', '.join(FAULTS)}")
+    behaviour = Behaviour(
+        latency=given.latency_ms / 1000,
+        fail=given.fail,
+        faults=faults,
+        slow=given.slow,
+        structured=given.structured,
+        conversation=given.conversation,
+        seed=given.seed,
+    )
+    with suppress(KeyboardInterrupt):
+        asyncio.run(_serve(behaviour, given.port))
+
+
+if __name__ == "__main__":
+    main()

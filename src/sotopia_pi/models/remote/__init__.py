@@ -1,0 +1,5 @@
+"""Models behind an OpenAI-compatible HTTP endpoint: `opening.Remotes` opens them by their spec.
+
+spec.py reads specs and finds keys; client.py asks, with what transport.py sends, retries.py and failures.py decide,
+limits.py and endpoints.py spread, structured.py and replies.py write and read; prices.py and ledger.py count the money.
+"""

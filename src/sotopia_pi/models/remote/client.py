@@ -1,0 +1,217 @@
+"""Asking an OpenAI-compatible chat-completions server; retries happen here and nowhere else.
+
+A call ends in one of three ways: a completion; ModelError, when this call was refused or given up, which fails its
+episode; ServiceError, when no other call would fare better (nobody answers, the key or the model is wrong), which
+stops the run, so that nothing is marked as failed that was never tried.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import orjson
+
+from sotopia_pi.config import EndpointConfig
+from sotopia_pi.errors import ModelError, ServiceError
+from sotopia_pi.models.protocol import Completion, JsonSchema, Message, Sampling
+from sotopia_pi.models.remote.endpoints import Endpoint, Endpoints
+from sotopia_pi.models.remote.failures import Failed, Hopeless, Refused, failure
+from sotopia_pi.models.remote.ledger import Ledger
+from sotopia_pi.models.remote.limits import Clock, Pace, SystemClock, Window
+from sotopia_pi.models.remote.prices import Price
+from sotopia_pi.models.remote.replies import Answer, BadReply, read_answer, without_key
+from sotopia_pi.models.remote.retries import Backoff
+from sotopia_pi.models.remote.spec import RemoteSpec, api_key, host_of
+from sotopia_pi.models.remote.structured import milder, request
+from sotopia_pi.models.remote.transport import Sender, Transport, proxy_of
+
+#: Attempts in which nobody listened, before anything was ever answered, after which nobody is taken to be there.
+_NOBODY = 3
+#: Calls refused with status 400 before any was ever answered, after which no other is taken to fare better.
+_MISFIT = 3
+_RESUME = "What was played is kept; run the same command again to continue."
+
+
+@dataclass(slots=True)
+class _Call:
+    """One completion on its way. `began` is the clock's; `failures` are the attempts that count."""
+
+    messages: Sequence[Message]
+    sampling: Sampling
+    seed: int
+    conversation: str
+    schema: JsonSchema | None
+    began: float
+    failures: int = 0
+    throttled: int = 0
+
+
+class RemoteModel:
+    """A model behind one or several URLs. Share it among all who ask the model, so that its limits hold for all."""
+
+    def __init__(
+        self,
+        spec: RemoteSpec,
+        settings: EndpointConfig,
+        ledger: Ledger | None = None,
+        price: Price | None = None,
+        clock: Clock | None = None,
+        backoff: Backoff | None = None,
+        transport: Sender | None = None,
+    ) -> None:
+        """ConfigError when the environment holds something that cannot be a key."""
+        self._spec = spec
+        self._settings = settings.at(host_of(spec.urls[0]))
+        self._keys = {url: settings.at(host_of(url)).key for url in spec.urls}
+        self._ledger = ledger or Ledger()
+        self._price = price
+        self._clock = clock or SystemClock()
+        self._backoff = backoff or Backoff()
+        self._requests = Pace(self._settings.requests_per_minute, self._clock)
+        self._tokens = Pace(self._settings.tokens_per_minute, self._clock)
+        self._transport = transport or Transport(self._settings.timeout, self._settings.reply_bytes)
+        keys = {url: api_key(url, self._keys[url]) for url in spec.urls}
+        made = [Endpoint(url, keys[url], proxy_of(url), Window(self._settings.concurrency)) for url in spec.urls]
+        self._endpoints = Endpoints(made, self._clock)
+        self._stopped: str | None = None
+        self._answered: float | None = None
+        self._refusals = 0
+
+    @property
+    def name(self) -> str:
+        """The model's name at its server."""
+        return self._spec.model
+
+    async def complete(
+        self,
+        messages: Sequence[Message],
+        sampling: Sampling,
+        seed: int,
+        conversation: str = "",
+        *,
+        schema: JsonSchema | None = None,
+    ) -> Completion:
+        """The server's reply. ModelError fails this call only; ServiceError and BudgetError stop the run."""
+        if await self._transport.open():  # another event loop: whoever waited in the last one is gone
+            self._endpoints.renew(self._settings.concurrency)
+            self._stopped = None
+        call = _Call(messages, sampling, seed, conversation, schema, self._clock.time())
+        while True:
+            if self._stopped is not None:
+                raise ServiceError(self._stopped)
+            endpoint = self._endpoints.choose(conversation)
+            try:
+                return await self._ask(endpoint, call)
+            except Hopeless as error:
+                raise self._stop(str(error)) from None
+            except Failed as error:
+                wait = self._after(endpoint, call, error)
+            finally:
+                self._endpoints.done(endpoint)
+            await self._clock.sleep(wait)
+
+    async def release(self, conversation: str) -> None:
+        """The conversation is over."""
+        self._endpoints.forget(conversation)
+
+    def close(self) -> None:
+        """Nothing to free: a session closes with the event loop that it belongs to."""
+
+    async def _ask(self, endpoint: Endpoint, call: _Call) -> Completion:
+        """One attempt, and at once the milder ways of asking where the server refuses one. Failed, Hopeless."""
+        asking = endpoint.manner.start(call.schema)
+        while True:
+            body = orjson.dumps(request(self._spec.model, call.messages, call.sampling, call.seed, call.schema, asking))
+            try:
+                completion = await self._send(endpoint, body, call.sampling.max_tokens)
+            except Refused as refusal:
+                again = milder(asking, str(refusal))
+                if again is None:
+                    raise self._refused(endpoint, str(refusal)) from None
+                asking = again
+                continue
+            endpoint.manner.worked(call.schema, asking)
+            return completion
+
+    async def _send(self, endpoint: Endpoint, body: bytes, max_tokens: int) -> Completion:
+        """Sends one request as soon as the limits let it. Failed, Refused, Hopeless."""
+        # A token is a byte at least, and templates add a little that JSON's punctuation makes up for.
+        most = self._price.cost(len(body), 0, max_tokens) if self._price else 0.0
+        reserved = await self._ledger.reserve(most)
+        settled = False
+        try:
+            estimate = len(body) / 4 + max_tokens
+            await self._wait_for_turn(endpoint, estimate)
+            await endpoint.window.enter()
+            try:
+                status, headers, reply = await self._transport.post(
+                    endpoint.url, body, endpoint.headers, endpoint.proxy
+                )
+            finally:
+                endpoint.window.leave()
+            if status != 200:
+                key = self._keys[endpoint.url]
+                raise failure(endpoint.url, self._spec.model, key, endpoint.key, status, headers, reply)
+            try:
+                answer = read_answer(reply)
+            except BadReply as error:
+                raise Failed(f"{host_of(endpoint.url)} {error}") from None
+            if answer.counted:
+                self._tokens.settle(estimate, answer.prompt + answer.completion)
+            settled = True
+            return self._completed(endpoint, answer, reserved)
+        finally:
+            if not settled:
+                self._ledger.give_back(reserved)
+
+    async def _wait_for_turn(self, endpoint: Endpoint, tokens: float) -> None:
+        wait = max(self._requests.take(), self._tokens.take(tokens))
+        if wait > 0:
+            await self._clock.sleep(wait)
+        while (pause := endpoint.paused_until - self._clock.time()) > 0:
+            await self._clock.sleep(pause)
+
+    def _completed(self, endpoint: Endpoint, answer: Answer, reserved: float) -> Completion:
+        self._answered = self._clock.time()
+        self._endpoints.succeeded(endpoint)
+        cost = self._price.cost(answer.prompt, answer.cached, answer.completion) if self._price else None
+        cost = cost if answer.counted else None
+        tokens = (answer.prompt, answer.cached, answer.completion)
+        self._ledger.settle(reserved, self._spec.model, tokens, cost)
+        return Completion(without_key(answer.text, endpoint.key), *tokens, cost)
+
+    def _refused(self, endpoint: Endpoint, said: str) -> ModelError | Hopeless:
+        """A refusal of this call's content; of every call when none was ever answered."""
+        self._endpoints.succeeded(endpoint)
+        self._refusals += 1
+        if self._answered is None and self._refusals >= _MISFIT:
+            return Hopeless(f"{endpoint.url} refuses every call for {self._spec.model!r}: {said}")
+        return ModelError(f"{host_of(endpoint.url)} refused a call: {said}")
+
+    def _after(self, endpoint: Endpoint, call: _Call, error: Failed) -> float:
+        """Seconds to wait before the next attempt. ModelError or ServiceError when there will be none."""
+        now = self._clock.time()
+        if (error.wait or 0.0) > self._settings.give_up:
+            raise self._stop(f"{error} and asks to be left alone for {error.wait:.0f} seconds.")
+        if error.throttled:
+            call.throttled += 1
+            self._endpoints.throttled(endpoint, error.wait)
+            wait = self._backoff.wait(call.throttled, error.wait)
+        else:
+            call.failures += 1
+            self._endpoints.failed(endpoint, str(error))
+            wait = self._backoff.wait(call.failures, error.wait)
+        if self._answered is None and error.alone and call.failures >= _NOBODY * len(self._spec.urls):
+            raise self._stop(f"{error}; check that the server is running at {' or '.join(self._spec.urls)}.")
+        if call.failures < self._settings.attempts and now + wait - call.began <= self._settings.give_up:
+            return wait
+        tried = f"{call.failures + call.throttled} attempts in {now - call.began:.0f} seconds"
+        if self._answered is None or self._answered < call.began:
+            raise self._stop(f"{self._spec.model!r} gives no answer: {error} ({tried}); check the server.")
+        raise ModelError(f"A call was given up after {tried}: {error}.")
+
+    def _stop(self, why: str) -> ServiceError:
+        """Every call from now on meets the same error."""
+        self._stopped = self._stopped or f"{why} {_RESUME}"
+        return ServiceError(self._stopped)
