@@ -89,7 +89,9 @@ def test_short_situations_are_too_general_to_match_by_themselves() -> None:
 
 
 PARTS = st.lists(
-    st.lists(st.sampled_from("a b c d e f boat friend 17 the".split()), min_size=1, max_size=30).map(" ".join),
+    st.lists(
+        st.sampled_from(["a", "b", "c", "d", "e", "f", "boat", "friend", "17", "the"]), min_size=1, max_size=30
+    ).map(" ".join),
     min_size=1,
     max_size=3,
 ).map(lambda parts: Text("drawn", tuple(parts)))
@@ -183,7 +185,7 @@ def test_the_packaged_model_recognises_a_paraphrase() -> None:
     paraphrase = Text(
         "paraphrase",
         (
-            "A little wooden boat belongs to a pair of friends; one would like to sell it for $900 by the end of autumn.",
+            "A little wooden boat belongs to a pair of friends; one would like to sell it for $900 before winter.",
             "Get your friend to agree that a sale of the boat at once beats paying mooring fees again.",
             "Hold on to the boat until after next summer, since you gave an unnamed person your word for a trip.",
         ),

@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 from sotopia_pi.errors import WorldError
 from sotopia_pi.models.jsontext import json_object_end
 from sotopia_pi.models.protocol import JsonSchema
-from sotopia_pi.world.casting import cast
+from sotopia_pi.world.casting import check_castable
 from sotopia_pi.world.generation.wording import gendered, minor_role, named
 from sotopia_pi.world.overlap import grams, words
 from sotopia_pi.world.records import AgeRange, Casting, Character, Relationship, Scenario, Tie
@@ -102,7 +102,7 @@ def read_scenario(reply: str, kind: str, source: str, people: Cast) -> Scenario:
         source=source,
     )
     try:
-        cast(scenario, people.characters, people.ties, seed=0)
+        check_castable(scenario, people.characters, people.ties)
     except WorldError as error:
         why = str(error).partition('": ')[2] or str(error)
         raise Violation("nobody fits", f"No two characters can play it: {why}") from None

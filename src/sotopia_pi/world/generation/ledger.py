@@ -29,6 +29,8 @@ class Ledger:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._connection = sqlite3.connect(path, timeout=30, isolation_level=None)
             try:
+                self._connection.execute("pragma journal_mode = wal")
+                self._connection.execute("pragma synchronous = normal")
                 self._connection.execute(_TABLE)
             except sqlite3.Error:
                 self._connection.close()

@@ -210,6 +210,8 @@ def _table(path: Path, delimiter: str, form: str, bad: _Complaints) -> Iterator[
         elif len(row) != len(header):
             if row:
                 bad(at, f"{len(row)} columns where the header has {len(header)}")
+        elif any("\n" in value for value in row):
+            bad(at, "the row goes over several lines; a quotation mark is open")
         else:
             yield at, dict(zip(header, row, strict=True))
 

@@ -49,7 +49,8 @@ _MINOR_ROLES = tuple(
     for pattern in (
         rf"{_YOU}(?:an? |the )(?:\w+ )?{_MINOR}",
         rf"{_YOU}(?:an? |aged? )?(?:{_AGE}|(?:[1-9]|1[0-7])[.,])",
-        rf"\b(?:two|both) (?:(?!of|with|who|from|and|at|for|parent|teach)\w+ ){{0,2}}?{_MINORS}\b(?!['’]| of\b)",
+        rf"\b(?:two (?:(?!of|with|who|from|and|at|for|have|parent|teach)\w+ ){{0,2}}?|both (?:are |still )*){_MINORS}\b"
+        r"(?!['’]| of\b)",
         rf"^(?:an?|one) (?:\w+ )?(?:{_MINOR}|{_AGE}) (?:and|is|meets|asks|wants|talks|argues|confronts)\b",
         rf"\bone of (?:them|the two) is (?:still |only )?(?:an? )?(?:\w+ )?(?:{_MINOR}|{_AGE})",
     )
