@@ -14,9 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import character
 
+from sotopia_pi import pipeline
 from sotopia_pi.cli.main import main
-from sotopia_pi.errors import ModelError, WorldError
+from sotopia_pi.config import load
+from sotopia_pi.errors import ConfigError, ModelError, WorldError
 from sotopia_pi.models import embedding
+from sotopia_pi.rundir import Run
 from sotopia_pi.world import Scenario, SocialTask, starter_world
 from sotopia_pi.world.overlap import Limits, Match, OverlapIndex, Text, grams, near_duplicates, text_of, words
 from sotopia_pi.world.overlap_files import read_texts
@@ -288,3 +291,40 @@ def test_the_verb_shows_pairs_and_fails(tmp_path: Path, capsys: pytest.CaptureFi
     assert main(["overlap", path, "starter:test", "--shared", "1.5"]) == 2
     text = text_of(copy, "copy")
     assert OverlapIndex([text_of(test, "test")]).find(text) is not None
+
+
+# A run
+
+
+@pytest.mark.parametrize("overlap", ["refuse", "report"])
+def test_a_run_compares_its_tasks(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, overlap: str
+) -> None:
+    monkeypatch.setattr(pipeline, "_verified_only", lambda tasks, where: list(tasks), raising=False)  # no judge needed
+    other = task("Two strangers wait for a bus.", "Get the umbrella.", "Keep it dry.")
+    late = task(f"{BOAT.parts[0]} It is late.")
+    train = write(tmp_path / "train.jsonl", *(item.model_dump(mode="json") for item in (other, late)))
+    test = write(tmp_path / "test.jsonl", task(BOAT.parts[0]).model_dump(mode="json"))
+    overrides = [f"world.train_tasks={train}", f"world.test_tasks={test}", f"world.overlap={overlap}", "rounds=[]"]
+    with Run.open(tmp_path / "run", load(None, [*overrides, 'models.policy="fake:"'])) as run:
+        if overlap == "refuse":
+            with pytest.raises(ConfigError, match=r"Near-duplicates \(1\) of held-out scenarios.*wooden boat"):
+                pipeline.prepare_tasks(run)
+            assert run.store.stage("tasks") is None
+        else:
+            pipeline.prepare_tasks(run)
+            assert "is too close to the held-out scenario" in capsys.readouterr().out
+            assert len(run.store.tasks("train")) == 2
+
+
+def test_the_same_words_are_refused_whatever_the_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pipeline, "_verified_only", lambda tasks, where: list(tasks), raising=False)
+    one = task(BOAT.parts[0])
+    two = one.model_copy(update={"scenario": one.scenario.model_copy(update={"source": "elsewhere"})})
+    files = [write(tmp_path / f"{n}.jsonl", t.model_dump(mode="json")) for n, t in enumerate((one, two))]
+    overrides = [f"world.train_tasks={files[0]}", f"world.test_tasks={files[1]}", "world.overlap=report", "rounds=[]"]
+    with (
+        Run.open(tmp_path / "run", load(None, [*overrides, 'models.policy="fake:"'])) as run,
+        pytest.raises(ConfigError, match="is also trained on"),
+    ):
+        pipeline.prepare_tasks(run)
