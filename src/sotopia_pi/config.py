@@ -34,7 +34,8 @@ class WorldConfig(_Section):
 
     `transfer` is a second evaluation set, of kinds that `train` need not have. `castings` is how many pairs of
     characters play each scenario. `characters` and `ties` are files that replace the starter world's; without `ties`,
-    characters of one's own are strangers to each other. `overlap` says what happens when an open scenario to train on
+    characters of one's own are strangers to each other. `open_train` and `open_test` add that many of the starter
+    world's open scenarios, which only a judge can rate. `overlap` says what happens when an open scenario to train on
     is a near-duplicate of a held-out one.
     """
 
@@ -48,6 +49,8 @@ class WorldConfig(_Section):
     train_tasks: str | None = None
     test_tasks: str | None = None
     overlap: Literal["refuse", "report"] = "refuse"
+    open_train: int = Field(default=0, ge=0)
+    open_test: int = Field(default=0, ge=0)
 
 
 class ModelsConfig(_Section):
@@ -110,7 +113,8 @@ class RoundConfig(_Section):
 
     `bc`: the expert plays both roles. `sr`: the parent policy plays with itself. The result is a policy `name`, which
     starts from `parent`'s weights. `repeats` is episodes per task. `select` names a rule and its parameters; `train`
-    and `sampling` override the run's. `replay` adds the examples selected by earlier rounds to this round's.
+    and `sampling` override the run's. `replay` adds the examples selected by earlier rounds to this round's. `rater` is
+    whose scores select: `auto` takes the verifier for verified tasks and the judge for open ones.
     """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9+._-]*$")
@@ -122,6 +126,7 @@ class RoundConfig(_Section):
     replay: tuple[str, ...] = ()
     train: dict[str, Any] = Field(default_factory=dict)
     sampling: dict[str, Any] = Field(default_factory=dict)
+    rater: Literal["auto", "verifier", "judge"] = "auto"
 
 
 class EvaluationConfig(_Section):
@@ -130,6 +135,56 @@ class EvaluationConfig(_Section):
     repeats: int = Field(default=1, ge=1)
     sampling: dict[str, Any] = Field(default_factory=dict)
     samples: int = Field(default=3, ge=0)
+
+
+class DimensionConfig(_Section):
+    """A dimension that the judge rates besides the seven: a whole number from `low` to `high`."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")
+    low: int = Field(ge=-1000)
+    high: int = Field(le=1000)
+    description: str = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _is_new_and_a_range(self) -> Self:
+        if self.low >= self.high:
+            raise ValueError(f"the dimension {self.name!r} needs a low ({self.low}) below its high ({self.high})")
+        if self.name in _TAKEN:
+            raise ValueError(f"{self.name!r} is a name of the judge's own; give the dimension another one")
+        return self
+
+
+#: SOTOPIA-EVAL's seven dimensions, and what else stands where a dimension's name would.
+_SIX = ("believability", "relationship", "knowledge", "secret", "social_rules", "financial_and_material_benefits")
+_TAKEN = (*_SIX, "goal", "overall", "name", "token")
+
+
+class JudgeSamplingConfig(_Section):
+    """How the judge's replies are drawn; a rating of two roles takes about 1,000 tokens."""
+
+    temperature: float = Field(default=0.0, ge=0)
+    top_p: float = Field(default=1.0, gt=0, le=1)
+    max_tokens: int = Field(default=3000, ge=64)
+
+
+class JudgeConfig(_Section):
+    """The model that rates open scenarios, and with `also_verified` verified ones too.
+
+    `samples` is how often it rates each episode; where one number is needed, it is the mean.
+    """
+
+    model: str = Field(min_length=1)
+    samples: int = Field(default=1, ge=1, le=100)
+    also_verified: bool = False
+    sampling: JudgeSamplingConfig = JudgeSamplingConfig()
+    dimensions: tuple[DimensionConfig, ...] = ()
+
+    @model_validator(mode="after")
+    def _dimensions_differ(self) -> Self:
+        names = [dimension.name for dimension in self.dimensions]
+        if len(set(names)) != len(names):
+            raise ValueError("two dimensions have the same name; rename one")
+        return self
 
 
 class RuntimeConfig(_Section):
@@ -191,6 +246,7 @@ class Config(_Section):
     rounds: tuple[RoundConfig, ...] = ()
     evaluation: EvaluationConfig = EvaluationConfig()
     endpoint: EndpointConfig = EndpointConfig()
+    judge: JudgeConfig | None = None
     runtime: RuntimeConfig = RuntimeConfig()
 
     @model_validator(mode="after")
@@ -202,6 +258,8 @@ class Config(_Section):
             for earlier in (item.parent, *item.replay):
                 if earlier not in known or (earlier == BASE and earlier in item.replay):
                     raise ValueError(f"round {item.name!r} refers to {earlier!r}, which is no earlier round")
+            if item.rater == "judge" and self.judge is None:
+                raise ValueError(f"round {item.name!r} selects by the judge, and there is none; add [judge] model = …")
             self.training_of(item)
             self.sampling_of(item)
             known.add(item.name)

@@ -8,22 +8,26 @@ done yet, and returns the facts it stored.
 from __future__ import annotations
 
 import json
+import random
 import time
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from sotopia_pi import evaluation
-from sotopia_pi.config import BASE, EXPERT, RoundConfig
+from sotopia_pi import evaluation, judging
+from sotopia_pi.config import BASE, EXPERT, JudgeConfig, RoundConfig
 from sotopia_pi.episodes.play import Plan
-from sotopia_pi.episodes.players import check_player
+from sotopia_pi.episodes.players import SCRIPTED, check_player
 from sotopia_pi.errors import ConfigError, TrainingError
 from sotopia_pi.evaluation import matchups
+from sotopia_pi.evaluation.audit import Audited
+from sotopia_pi.evaluation.records import Result
 from sotopia_pi.evaluation.samples import choose, sample
 from sotopia_pi.models.remote.spec import is_remote
+from sotopia_pi.ratings.opening import check_judge
 from sotopia_pi.ratings.records import Rating
 from sotopia_pi.ratings.verifier import VERIFIER, verify
 from sotopia_pi.records import derive_seed
@@ -31,7 +35,7 @@ from sotopia_pi.rundir import POLICIES, Run
 from sotopia_pi.training.examples import Tokens, example, token_counts, tokenize
 from sotopia_pi.training.selection import Candidate, saturation
 from sotopia_pi.training.selection import select as apply_rule
-from sotopia_pi.world import SocialTask, cast, load_characters, load_tasks, load_ties, starter_world
+from sotopia_pi.world import Scenario, SocialTask, cast, load_characters, load_tasks, load_ties, starter_world
 from sotopia_pi.world.overlap import near_duplicates
 from sotopia_pi.world.verified import generate
 
@@ -67,10 +71,13 @@ def episode_stages(run: Run) -> list[str]:
 
 
 def forget_failures(run: Run) -> None:
-    """Drops failed episodes, so that they are played again; not those of a round that is already trained."""
+    """Drops failed episodes and ratings, which are then made again; not those of a round that is already trained."""
     trained = {f"collect/{item.name}" for item in run.config.rounds if run.store.stage(f"train/{item.name}")}
     for stage in episode_stages(run):
-        if stage not in trained and run.store.drop_failed(stage):
+        if stage in trained:
+            continue
+        judges = [judging.rater_of(run, run.config.judge)] if run.config.judge else []
+        if run.store.drop_failed(stage) + sum(run.store.drop_failed_ratings(stage, rater) for rater in judges):
             run.store.reopen_stage(stage)
             run.store.reopen_stage(stage.replace("collect/", "select/", 1))
 
@@ -105,6 +112,8 @@ def _check_names(run: Run) -> None:
             f"The policy {models.policy!r} is played by a server, and a round trains weights that are here; name them "
             "in models.weights, or remove the rounds."
         )
+    if run.config.judge:
+        check_judge(run.config.judge.model)
     for item in run.config.rounds:
         _apply([], item)
 
@@ -119,7 +128,7 @@ def _tasks(run: Run, group: str, kinds: Any, split: str) -> list[SocialTask]:
     world = run.config.world
     own = {"train": world.train_tasks, "test": world.test_tasks}.get(group)
     if own:
-        return _verified_only(load_tasks(Path(own)), own)
+        return _can_be_rated(run, load_tasks(Path(own)), own)
     starter = starter_world()
     characters = load_characters(Path(world.characters)) if world.characters else starter.characters
     ties = load_ties(Path(world.ties), characters) if world.ties else () if world.characters else starter.ties
@@ -127,16 +136,38 @@ def _tasks(run: Run, group: str, kinds: Any, split: str) -> list[SocialTask]:
     for kind, count in kinds.items():
         for scenario in generate(kind, split, count, derive_seed(run.config.seed, group, kind)):
             tasks += cast(scenario, characters, ties, run.config.seed, world.castings)
-    return tasks
+    for scenario in _open_scenarios(run, group):
+        tasks += cast(scenario, characters, ties, run.config.seed, world.castings)
+    return _can_be_rated(run, tasks, f"world.open_{group}")
 
 
-def _verified_only(tasks: Any, where: str) -> list[SocialTask]:
+def _open_scenarios(run: Run, group: str) -> list[Scenario]:
+    """As many of the starter world's open scenarios as the config asks for, drawn with the run's seed."""
+    count = {"train": run.config.world.open_train, "test": run.config.world.open_test}.get(group, 0)
+    known = starter_world().scenarios.get(group, ())
+    if count > len(known):
+        raise ConfigError(f"world.open_{group} is {count}, and the starter world has {len(known)} such scenarios.")
+    return random.Random(derive_seed(run.config.seed, "open", group)).sample(known, count)
+
+
+def _can_be_rated(run: Run, tasks: Iterable[SocialTask], where: str) -> list[SocialTask]:
+    """The tasks; ConfigError for open ones that nobody could rate or play."""
+    models = run.config.models
     for task in tasks:
-        if not task.scenario.verified:
+        if task.scenario.verified:
+            continue
+        situation = repr(task.scenario.situation[:60])
+        if run.config.judge is None:
             raise ConfigError(
-                f"{where}: the scenario {task.scenario.situation[:60]!r} has no check, and rating open scenarios needs "
-                "a judge model, which this version does not have yet; give tasks with checks."
+                f"{where}: the scenario {situation} has no check, and only a judge can rate it; "
+                "add [judge] model = … or give tasks with checks."
             )
+        for part in ("policy", "expert", "partner"):
+            if getattr(models, part).startswith(SCRIPTED):
+                raise ConfigError(
+                    f"{where}: the scenario {situation} has no check, and scripted players play only verified "
+                    f"scenarios; name a model in models.{part}."
+                )
     return list(tasks)
 
 
@@ -177,9 +208,11 @@ def collect(run: Run, item: RoundConfig) -> Facts:
             for task in _spread(run.store.tasks("train"), item.tasks)
             for repeat in range(item.repeats)
         ]
-        return dict(run.play(f"collect {item.name}", plans, sampling))
+        played = run.play(f"collect {item.name}", plans, sampling)
+        return {**played, **judging.judge_stage(run, f"collect/{item.name}")}
 
     facts = _stage(run, f"collect/{item.name}", work)
+    _say_judged(run, f"collect/{item.name}", facts)
     run.say(f"collect    {item.name}: {facts['completed']} episodes of {player} with itself, {facts['failed']} failed")
     return facts
 
@@ -191,8 +224,16 @@ def _spread(tasks: list[SocialTask], count: int) -> list[SocialTask]:
     return [tasks[i * len(tasks) // count] for i in range(count)]
 
 
-def rate(run: Run, stage: str) -> Facts:
-    """Rates the completed episodes of a stage again with the verifier; ratings of other raters stay."""
+def rate(run: Run, stage: str, judge: JudgeConfig | None = None, retry_failed: bool = False) -> Facts:
+    """Rates the completed episodes of a stage without playing anything; ratings of other raters stay.
+
+    With `judge`, that judge rates all of them that it has not rated yet. Else the verifier rates the verified ones
+    again, and the run's own judge, if it has one, those that it has not rated yet.
+    """
+    if judge is not None:
+        facts: Facts = dict(judging.judge_with(run, stage, judge, retry_failed=retry_failed))
+        _say_judged(run, stage, facts)
+        return facts
     rated = undecided = 0
     for episode in run.store.episodes(stage):
         task = run.store.task(episode.task_id)
@@ -202,7 +243,36 @@ def rate(run: Run, stage: str) -> Facts:
             rated += len(ratings)
             undecided += sum(rating.failure is not None for rating in ratings)
     run.say(f"rate       {stage}: {rated} roles rated, {undecided} of them undecided")
-    return {"rated": rated, "undecided": undecided}
+    if retry_failed and run.config.judge:
+        run.store.drop_failed_ratings(stage, judging.rater_of(run, run.config.judge))
+    facts = {"rated": rated, "undecided": undecided, **judging.judge_stage(run, stage)}
+    _say_judged(run, stage, facts)
+    return facts
+
+
+def _say_judged(run: Run, stage: str, facts: Facts) -> None:
+    if facts.get("judged"):
+        run.say(f"judge      {stage}: {facts['judged']} ratings of roles, {facts['judge_failed']} of them failed")
+
+
+def _selecting(run: Run, item: RoundConfig) -> Callable[[SocialTask], str]:
+    """Whose scores select among the episodes of a task in a round."""
+    if item.rater == "verifier":
+        return lambda task: VERIFIER
+    if item.rater == "judge" and run.config.judge:
+        name = judging.rater_of(run, run.config.judge)
+        return lambda task: name
+    return lambda task: judging.primary(run, task)
+
+
+def _selectable(run: Run, item: RoundConfig) -> tuple[list[Rating], dict[str, str]]:
+    """The ratings that a round selects by, and the task of each episode."""
+    stage, rater_for = f"collect/{item.name}", _selecting(run, item)
+    episodes = {episode.key: episode.task_id for episode in run.store.episodes(stage) if episode.completed}
+    raters = {task_id: rater_for(run.store.task(task_id)) for task_id in dict.fromkeys(episodes.values())}
+    by_rater = {rater: judging.ratings_by(run, stage, rater) for rater in dict.fromkeys(raters.values())}
+    found = [rating for key, task in episodes.items() for rating in by_rater[raters[task]].get(key, {}).values()]
+    return found, episodes
 
 
 def select(run: Run, item: RoundConfig) -> Facts:
@@ -211,8 +281,7 @@ def select(run: Run, item: RoundConfig) -> Facts:
     _need(run, stage)
 
     def work() -> Facts:
-        tasks = {episode.key: episode.task_id for episode in run.store.episodes(stage)}
-        ratings = list(run.store.ratings(stage, VERIFIER))
+        ratings, tasks = _selectable(run, item)
         candidates = [
             Candidate(r.episode, r.role, tasks[r.episode], r.scores["goal"], r.overall)
             for r in ratings
@@ -226,6 +295,7 @@ def select(run: Run, item: RoundConfig) -> Facts:
             )
         run.store.set_selection(item.name, [(c.episode, c.role) for c in chosen])
         return {
+            "raters": sorted({rating.rater for rating in ratings}),
             "candidates": len(candidates),
             "unrated": len(ratings) - len(candidates),
             "selected": len(chosen),
@@ -320,26 +390,28 @@ def evaluate(run: Run) -> dict[str, Facts]:
             plans = matchups.plans(
                 policy, tasks, run.config.evaluation.repeats, run.config.max_turns, run.conditions(sampling)
             )
-            return dict(run.play(f"evaluate {policy}", plans, sampling))
+            played = run.play(f"evaluate {policy}", plans, sampling)
+            return {**played, **judging.judge_stage(run, matchups.stage(policy))}
 
         facts[policy] = _stage(run, matchups.stage(policy), work)
         run.say(f"evaluate   {policy}: {facts[policy]['completed']} episodes, {facts[policy]['failed']} failed")
+        _say_judged(run, matchups.stage(policy), facts[policy])
     return facts
 
 
 def report(run: Run) -> Facts:
     """Writes report.json and report.html from what is stored, and prints the table."""
-    results, samples = [], {}
-    groups = {task.id: name for name in ("test", "transfer") for task in run.store.tasks(name)}
+    results: list[Result] = []
+    samples: dict[str, list[Any]] = {}
+    audited: list[Audited] = []
+    groups = _groups(run)
     for policy in policies(run):
-        rows, ratings = [], _ratings(run, matchups.stage(policy))
-        for episode in run.store.episodes(matchups.stage(policy)):
-            task = run.store.task(episode.task_id)
-            rows.append(matchups.result(policy, groups[task.id], task, episode, ratings.get(episode.key, {})))
+        rows, ratings, pairs = _evaluated(run, policy, groups)
         results += rows
+        audited += pairs
         samples[policy] = [
-            sample(row, run.store.task(row.task_id), run.store.episode(row.episode), ratings[row.episode])
-            for row in choose(rows, run.config.evaluation.samples)
+            sample(row, run.store.task(row.task_id), run.store.episode(row.episode), ratings[row.rater][row.episode])
+            for row in choose([row for row in rows if row.main], run.config.evaluation.samples)
         ]
     stages = run.store.stages()
     content = evaluation.write(
@@ -351,21 +423,56 @@ def report(run: Run) -> Facts:
             rounds=[_round_facts(item, stages) for item in run.config.rounds],
             curves={item.name: stages.get(f"train/{item.name}", {}).get("curve", []) for item in run.config.rounds},
             samples={policy: chosen for policy, chosen in samples.items() if chosen},
+            audited=audited,
         ),
         run.folder,
     )
-    run.say("\n" + evaluation.render_table(content["evaluations"], content["comparisons"]))
+    run.say("\n" + evaluation.render_table(content["evaluations"], content["comparisons"], content["audit"]))
     if run.ledger.facts():
         run.say(f"\nspent      {run.ledger}")
     run.say(f"\nreport     {run.folder / 'report.html'}")
     return content
 
 
-def _ratings(run: Run, stage: str) -> dict[str, dict[int, Rating]]:
-    found: dict[str, dict[int, Rating]] = {}
-    for rating in run.store.ratings(stage, VERIFIER):
-        found.setdefault(rating.episode, {})[rating.role] = rating
+def _groups(run: Run) -> dict[str, tuple[str, str]]:
+    """Of every evaluated task the set it is reported in and whose scores count.
+
+    Open tasks among verified ones make a set of their own, because another rater scores them.
+    """
+    found = {}
+    for name in ("test", "transfer"):
+        tasks = run.store.tasks(name)
+        mixed = len({task.scenario.verified for task in tasks}) > 1
+        for task in tasks:
+            label = f"open {name}" if mixed and not task.scenario.verified else name
+            found[task.id] = label, judging.primary(run, task)
     return found
+
+
+def _evaluated(
+    run: Run, policy: str, groups: Mapping[str, tuple[str, str]]
+) -> tuple[list[Result], dict[str, dict[str, dict[int, Rating]]], list[Audited]]:
+    """A policy's rows by the rater that counts, then once more by every other judge; its ratings; what is audited."""
+    stage = matchups.stage(policy)
+    judges = judging.judges_of(run, stage)
+    raters = dict.fromkeys([*(rater for _, rater in groups.values()), *judges])
+    ratings = {rater: judging.ratings_by(run, stage, rater) for rater in raters}
+    main: list[Result] = []
+    others: list[Result] = []
+    audited: list[Audited] = []
+    for episode in run.store.episodes(stage):
+        task = run.store.task(episode.task_id)
+        label, counts = groups[task.id]
+        row = matchups.result(policy, label, task, episode, ratings[counts].get(episode.key, {}), counts)
+        main.append(row)
+        for judge in judges:
+            found = ratings[judge].get(episode.key)
+            if found and judge != counts:
+                other = matchups.result(policy, f"{label}, by {judge}", task, episode, found, judge)
+                others.append(replace(other, main=False))
+                if counts == VERIFIER and row.goal is not None and other.goal is not None:
+                    audited.append(Audited(policy, judge, row.scenario_id, row.goal, other.goal))
+    return main + others, ratings, audited
 
 
 def _run_facts(run: Run, stages: dict[str, Facts]) -> Facts:
@@ -375,13 +482,19 @@ def _run_facts(run: Run, stages: dict[str, Facts]) -> Facts:
         "seed": run.config.seed,
         "models": run.config.models.model_dump(exclude_none=True),
         "sampling": run.config.evaluation_sampling().model_dump(),
-        "rater": VERIFIER,
+        "raters": _raters(run),
         "tasks": {name: stages.get("tasks", {}).get(name, 0) for name in ("train", "test", "transfer")},
         "versions": versions(),
         "spending": run.ledger.facts(),
         "seconds": seconds,
         "seconds_total": round(sum(seconds.values()), 1),
     }
+
+
+def _raters(run: Run) -> list[str]:
+    """Who rates the tasks of a run."""
+    tasks = [task for name in ("train", "test", "transfer") for task in run.store.tasks(name)]
+    return list(dict.fromkeys(judging.primary(run, task) for task in tasks)) or [VERIFIER]
 
 
 def _round_facts(item: RoundConfig, stages: dict[str, Facts]) -> Facts:
@@ -392,6 +505,7 @@ def _round_facts(item: RoundConfig, stages: dict[str, Facts]) -> Facts:
         "parent": item.parent,
         "episodes": collected.get("completed"),
         "failed": collected.get("failed"),
+        "raters": ", ".join(chosen.get("raters", ())) or None,
         "candidates": chosen.get("candidates"),
         "unrated": chosen.get("unrated"),
         "selected": chosen.get("selected"),

@@ -105,6 +105,11 @@ class Run:
         """What besides task and players decides an episode."""
         return {"seed": self.config.seed, "prompts": self.prompts.version, **sampling.model_dump()}
 
+    def keep_spending(self) -> None:
+        """Stores what remote models have cost; playing does it by itself."""
+        if self.ledger.facts():
+            self.store.set_meta(SPENDING, self.ledger.facts())
+
     def say(self, text: str) -> None:
         """Tells the user where the run is; silent with --quiet."""
         if not self.quiet:

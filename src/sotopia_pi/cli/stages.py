@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 from sotopia_pi.cli.run import add_budget
 
 if TYPE_CHECKING:
-    from sotopia_pi.config import RoundConfig
+    from sotopia_pi.config import JudgeConfig, RoundConfig
     from sotopia_pi.rundir import Run
 
 VERBS = {
     "tasks": "draw the social tasks of a run (and start the run)",
     "collect": "play the training episodes of a round",
-    "rate": "rate stored episodes again with the verifier",
+    "rate": "rate stored episodes, again with the verifier or with any judge, without playing them",
     "select": "choose what a round imitates",
     "train": "fine-tune the policy of a round",
     "evaluate": "play every policy against the partner on the held-out tasks",
@@ -38,6 +38,9 @@ def add(verbs: Any) -> None:
             verb.add_argument("--round", metavar="NAME", help="the round (default: all, in order)")
         if name == "rate":
             verb.add_argument("--stage", metavar="STAGE", help="such as collect/bc or evaluate/base (default: all)")
+            verb.add_argument("--judge", metavar="SPEC", help="a model that rates all dimensions, as in judge.model")
+            verb.add_argument("--samples", type=int, metavar="N", help="ratings per episode by the judge (default: 1)")
+            verb.add_argument("--retry-failed", action="store_true", help="ask the judge again where its rating failed")
         if name in _ASKING:
             add_budget(verb)
         verb.set_defaults(main=main)
@@ -61,10 +64,30 @@ def main(given: argparse.Namespace) -> None:
             known = pipeline.episode_stages(run)
             if given.stage and given.stage not in known:
                 raise ConfigError(f"There is no stage {given.stage!r}; the stages are: {', '.join(known)}.")
+            judge = _judge(run, given.judge, given.samples)
             for stage in [given.stage] if given.stage else known:
-                pipeline.rate(run, stage)
+                pipeline.rate(run, stage, judge, given.retry_failed)
         else:
             {"tasks": pipeline.prepare_tasks, "evaluate": pipeline.evaluate, "report": pipeline.report}[given.verb](run)
+
+
+def _judge(run: Run, spec: str | None, samples: int | None) -> JudgeConfig | None:
+    """The run's judge settings with another model or number of samples; None when neither is asked for."""
+    from sotopia_pi.config import JudgeConfig
+    from sotopia_pi.errors import ConfigError
+    from sotopia_pi.ratings.opening import check_judge
+
+    if spec is None and samples is None:
+        return None
+    own = run.config.judge
+    if spec is None and own is None:
+        raise ConfigError("--samples needs a judge; name one with --judge.")
+    if samples is not None and not 1 <= samples <= 100:
+        raise ConfigError(f"--samples is {samples}; give a number from 1 to 100.")
+    settings = own or JudgeConfig(model=str(spec))
+    changes = {"model": spec or settings.model, "samples": samples or settings.samples}
+    check_judge(str(changes["model"]))
+    return settings.model_copy(update=changes)
 
 
 def _rounds(run: Run, name: str | None) -> tuple[RoundConfig, ...]:

@@ -43,8 +43,15 @@ def plans(
     ]
 
 
-def result(policy: str, tasks: str, task: SocialTask, episode: Episode, ratings: Mapping[int, Rating]) -> Result:
-    """The row of the role that `policy` played; a failed episode or rating is a row with its cause."""
+def result(
+    policy: str,
+    tasks: str,
+    task: SocialTask,
+    episode: Episode,
+    ratings: Mapping[int, Rating],
+    rater: str = "verifier",
+) -> Result:
+    """The row of the role that `policy` played, by `rater`; a failed episode or rating is a row with its cause."""
     role = episode.players.index(policy)
     own = [turn for turn in episode.turns if turn.role == role]
     rating = ratings.get(role)
@@ -74,4 +81,5 @@ def result(policy: str, tasks: str, task: SocialTask, episode: Episode, ratings:
         turns=len(episode.turns),
         words=sum(len(turn.action.argument.split()) for turn in own if turn.action.type is ActionType.SPEAK),
         stop_reason=episode.stop_reason.value if episode.stop_reason else None,
+        rater=rater,
     )

@@ -12,7 +12,8 @@ class Result:
     `tasks` names the task set ("test", "transfer"), `kind` the scenario's kind. A row has either scores or a
     `failure` (the episode failed, or its rating did; the text says which and why). `deal` is None where the kind
     knows no deal. `words` counts what the policy said, `actions` its turns, `invalid` those of its turns that were
-    not a readable action, `turns` the whole episode's turns.
+    not a readable action, `turns` the whole episode's turns. `rater` gave the scores; all rows of a task set have the
+    same. A row that is not `main` shows what another rater says of an episode that has a main row.
     """
 
     policy: str
@@ -32,6 +33,8 @@ class Result:
     turns: int = 0
     words: int = 0
     stop_reason: str | None = None
+    rater: str = "verifier"
+    main: bool = True
 
     @property
     def goal(self) -> float | None:

@@ -20,6 +20,7 @@ from markupsafe import Markup
 
 from sotopia_pi.errors import StoreError
 from sotopia_pi.evaluation import figures, wording
+from sotopia_pi.evaluation.audit import Audited, audit
 from sotopia_pi.evaluation.records import Result
 from sotopia_pi.evaluation.summary import comparisons, default_pairs, evaluations, policy_order
 from sotopia_pi.evaluation.theme import page_css
@@ -73,6 +74,7 @@ class ReportData:
     curves: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
     samples: Mapping[str, Sequence[Sample]] = field(default_factory=dict)
     notes: Sequence[str] = ()
+    audited: Sequence[Audited] = ()
 
 
 def build(data: ReportData) -> dict[str, Any]:
@@ -91,6 +93,7 @@ def build(data: ReportData) -> dict[str, Any]:
         "headline": wording.headline(rated, compared),
         "evaluations": rated,
         "comparisons": compared,
+        "audit": audit(data.audited),
         "rounds": list(data.rounds),
         "curves": data.curves,
         "run": data.run,
@@ -158,6 +161,7 @@ def _settings(rated: Sequence[Mapping[str, Any]], compared: Sequence[Mapping[str
     found = []
     for title, rows, top in figures.goal_panels(rated):
         names = {"tasks": rows[0]["tasks"], "partner": rows[0]["partner"]}
+        rater = rows[0].get("rater", "")
         drawn = [figures.goal_chart(title, rows, top)]
         for label, bars in (("Deals", figures.deal_bars(rows)), ("Invalid actions", figures.invalid_bars(rows))):
             drawn += [figures.share_chart(f"{label}, {names['tasks']} tasks", bars)] if bars else []
@@ -166,7 +170,7 @@ def _settings(rated: Sequence[Mapping[str, Any]], compared: Sequence[Mapping[str
         dimensions = list(dict.fromkeys(name for row in rows for name in row["scores"]))
         found.append(
             {**names, "rows": rows, "comparisons": pairs, "kinds": kinds, "dimensions": dimensions}
-            | {"figures": [Markup(figure) for figure in drawn]}
+            | {"rater": rater, "figures": [Markup(figure) for figure in drawn]}
         )
     return found
 

@@ -47,7 +47,7 @@ def evaluations(results: Sequence[Result], order: Sequence[str] = ()) -> list[di
             if not rows:
                 continue
             kinds = {kind: [row for row in rows if row.kind == kind] for kind in sorted({row.kind for row in rows})}
-            names = {"policy": policy, "partner": partner, "tasks": tasks}
+            names = {"policy": policy, "partner": partner, "tasks": tasks, "rater": rows[0].rater}
             found.append({**names, **_summary(rows), "kinds": {k: _summary(v) for k, v in kinds.items()}})
     return found
 

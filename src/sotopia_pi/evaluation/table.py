@@ -1,4 +1,6 @@
-"""The result table for a terminal: conditions with their intervals, then paired differences. At most 110 columns."""
+"""The result table for a terminal: conditions with their intervals, all dimensions where a judge rated, paired
+differences, and the audit of judges. At most 110 columns.
+"""
 
 from __future__ import annotations
 
@@ -10,19 +12,31 @@ from sotopia_pi.evaluation.wording import NOTHING, interval, number, p_value, sa
 WIDTH = 110
 _NAME = 18
 _PAIR = 34
+_LONGEST = 32
+_BESIDE = 3
 
 
-def render_table(evaluations: Sequence[Mapping[str, Any]], comparisons: Sequence[Mapping[str, Any]]) -> str:
-    """What `evaluations` and `comparisons` of summary.py hold, as aligned plain text without a final newline."""
+def render_table(
+    evaluations: Sequence[Mapping[str, Any]],
+    comparisons: Sequence[Mapping[str, Any]],
+    audit: Sequence[Mapping[str, Any]] = (),
+) -> str:
+    """What `evaluations` and `comparisons` of summary.py and `audit` hold, as aligned text without a final newline."""
     blocks = []
     for tasks, partner in dict.fromkeys((row["tasks"], row["partner"]) for row in evaluations):
-        rows = [_condition(row) for row in evaluations if (row["tasks"], row["partner"]) == (tasks, partner)]
+        here = [row for row in evaluations if (row["tasks"], row["partner"]) == (tasks, partner)]
+        rows = [_condition(row) for row in here]
         head = ["policy", "GOAL", "[95 % CI]", "n", "failed", "deals", "invalid", "words/turn", "turns"]
-        blocks.append([_cut(f"{tasks} tasks against {partner}", WIDTH), *align([head, *rows])])
+        rater = f", rated by {here[0]['rater']}" if here[0].get("rater") else ""
+        blocks.append([_cut(f"{tasks} tasks against {partner}{rater}", WIDTH), *align([head, *rows])])
+        blocks += _dimensions(here)
         pairs = [_pair(pair) for pair in comparisons if (pair["tasks"], pair["partner"]) == (tasks, partner)]
         if pairs:
             head = ["paired difference", "GOAL", "[95 % CI]", "p", "pairs", "scenarios"]
             blocks.append(align([head, *pairs]))
+    if audit:
+        head = ["judge against verifier", "policy", "n", "Pearson", "Spearman", "judge − verifier", "[95 % CI]"]
+        blocks.append(align([head, *(_audited(row) for row in audit)]))
     return "\n\n".join("\n".join(block) for block in blocks) or "Nothing has been evaluated yet."
 
 
@@ -37,6 +51,39 @@ def _condition(row: Mapping[str, Any]) -> list[str]:
         share(row["invalid_share"]),
         number(row["words_per_turn"], 1),
         number(row["turns"], 1),
+    ]
+
+
+def _dimensions(rows: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+    """Every score with its interval, a few policies beside each other; nothing where no judge rated all dimensions."""
+    if not any("overall" in row["scores"] for row in rows):
+        return []
+    names = [name for name in dict.fromkeys(name for row in rows for name in row["scores"]) if name != "overall"]
+    blocks = []
+    for start in range(0, len(rows), _BESIDE):
+        shown = rows[start : start + _BESIDE]
+        lines = [["dimension", *(_cut(row["policy"], _NAME) for row in shown)]]
+        lines += [[_cut(n, _LONGEST), *(_estimate(row["scores"].get(n)) for row in shown)] for n in names]
+        lines.append(["goal", *(_estimate(row["goal"]) for row in shown)])
+        lines.append(["overall", *(_estimate(row["scores"].get("overall")) for row in shown)])
+        lines.append(["n (failed)", *(f"{row['n']} ({row['n_failed']})" for row in shown)])
+        blocks.append(align(lines))
+    return blocks
+
+
+def _estimate(found: Mapping[str, Any] | None) -> str:
+    return NOTHING if found is None else f"{number(found['mean'])} {interval(found)}".strip()
+
+
+def _audited(row: Mapping[str, Any]) -> list[str]:
+    return [
+        _cut(row["judge"], _PAIR),
+        _cut(row["policy"], _NAME),
+        str(row["n"]),
+        number(row["pearson"]),
+        number(row["spearman"]),
+        signed(row["delta"]),
+        interval(row) or NOTHING,
     ]
 
 

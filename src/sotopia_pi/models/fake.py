@@ -6,8 +6,10 @@ It keeps the protocol of the real ones, counts what it is asked and can be told 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from itertools import cycle
+from typing import Any
 
 from sotopia_pi.errors import ModelError
 from sotopia_pi.models.protocol import Completion, JsonSchema, Message, Sampling
@@ -57,9 +59,12 @@ class FakeModel:
         if not self.reachable:
             raise ModelError(f"The model {self._name} cannot be reached; check that it is running.")
         self.asked.append([Message(role=m["role"], content=m["content"]) for m in messages])
-        text = self._answer(messages, seed)
+        text = self._text(messages, seed, schema)
         words = sum(len(m["content"].split()) for m in messages)
         return Completion(text, prompt_tokens=words, completion_tokens=len(text.split()))
+
+    def _text(self, messages: Sequence[Message], seed: int, schema: JsonSchema | None) -> str:
+        return self._answer(messages, seed)
 
     async def release(self, conversation: str) -> None:
         """Remembers that the conversation was released."""
@@ -67,3 +72,35 @@ class FakeModel:
 
     def close(self) -> None:
         """Nothing to free."""
+
+
+class FakeJudge(FakeModel):
+    """Gives a valid rating to every case file; scores follow from the seed and are spread over each range."""
+
+    def __init__(self, name: str = "judge") -> None:
+        super().__init__(name=name)
+
+    def _text(self, messages: Sequence[Message], seed: int, schema: JsonSchema | None) -> str:
+        return rating_reply(messages, seed, schema) if schema else super()._text(messages, seed, schema)
+
+
+def rating_reply(messages: Sequence[Message], seed: int, schema: JsonSchema) -> str:
+    """A valid reply to a judge's case file: the token and names from its last line, scores drawn with `seed`."""
+    case = next(m["content"] for m in messages if m["role"] == "user")
+    given: dict[str, Any] = json.loads(case.splitlines()[-1])
+    answer: dict[str, Any] = {"token": given["token"]}
+    for place, (key, each) in enumerate(schema.schema["properties"].items()):
+        if key != "token":
+            answer[key] = {"name": given[key]["name"], **_scores(each["properties"], seed + place)}
+    return json.dumps(answer, ensure_ascii=False)
+
+
+def _scores(dimensions: Mapping[str, Any], seed: int) -> dict[str, Any]:
+    drawn: dict[str, Any] = {}
+    for place, (name, part) in enumerate(dimensions.items()):
+        if name != "name":
+            score = part["properties"]["score"]
+            width = score["maximum"] - score["minimum"] + 1
+            value = score["minimum"] + (seed // (place + 1)) % width
+            drawn[name] = {"reasoning": f"Drawn from the seed: {value}.", "score": value}
+    return drawn

@@ -22,7 +22,9 @@ from typing import Any, Self
 import orjson
 from aiohttp import web
 
+from sotopia_pi.models.fake import rating_reply
 from sotopia_pi.models.mocktexts import PEER_JUDGE, PrefixCounter, action, follow, peer_rating
+from sotopia_pi.models.protocol import JsonSchema
 
 FAULTS = ("429", "429-after", "500", "drop", "slow", "truncated", "schema", "refusal", "empty", "huge")
 #: Characters of an enormous reply.
@@ -210,6 +212,8 @@ def _text(body: dict[str, Any]) -> str:
     schema = ((body.get("response_format") or {}).get("json_schema") or {}).get("schema")
     last = str(body["messages"][-1]["content"])
     if schema is not None and "action_type" not in schema.get("properties", {}):
+        if "token" in schema.get("properties", {}):  # a case file of our judge, whose last line is to be copied
+            return rating_reply(body["messages"], int(body.get("seed", 0)), JsonSchema("rating", schema))
         return orjson.dumps(follow(schema)).decode()
     if schema is None and (found := PEER_JUDGE.search(last)):
         return peer_rating(found["agents"])

@@ -23,6 +23,7 @@ class Prompts:
         """`part` is a subfolder with texts of its own, which do not count for the `version` of a run."""
         if folder is not None and not folder.is_dir():
             raise ConfigError(f"The prompt folder {folder} does not exist; create it or remove it from the config.")
+        self.folder = folder
         self._folder = folder / part if folder else None
         self._ours = _OURS / part
         self._templates = {path.stem: self._load(path.name) for path in sorted(self._ours.glob("*.txt"))}

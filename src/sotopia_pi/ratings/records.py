@@ -25,12 +25,14 @@ class Rating(Record):
 
     `scores` and `reasons` are by dimension and may be incomplete: a verifier rates only what it can decide.
     `failure` is set, and `scores` empty, when no rating could be given (a verifier that cannot tell says
-    "undecided: …"). `outcome` is what a verifier found, as JSON-able data for reports.
+    "undecided: …"). `sample` counts the ratings that one rater gave one role, from 0. `outcome` is what a verifier
+    found, as JSON-able data for reports.
     """
 
     episode: str
     role: int
     rater: str
+    sample: int = Field(default=0, ge=0)
     scores: dict[str, float] = Field(default_factory=dict)
     reasons: dict[str, str] = Field(default_factory=dict)
     outcome: dict[str, Any] | None = None

@@ -133,4 +133,30 @@ def _costs(connection: Connection) -> None:
     connection.execute(text("UPDATE turns SET cost = 0"))
 
 
-MIGRATIONS: list[Callable[[Connection], None]] = [_initial, _costs]
+_SAMPLES = """
+CREATE TABLE ratings_by_sample (
+  episode_key {text} NOT NULL REFERENCES episodes (key) ON DELETE CASCADE,
+  role INTEGER NOT NULL,
+  rater {text} NOT NULL,
+  sample INTEGER NOT NULL,
+  scores {text} NOT NULL,
+  reasons {text} NOT NULL,
+  outcome {text},
+  failure {text},
+  PRIMARY KEY (episode_key, role, rater, sample)
+);
+INSERT INTO ratings_by_sample (episode_key, role, rater, sample, scores, reasons, outcome, failure)
+  SELECT episode_key, role, rater, 0, scores, reasons, outcome, failure FROM ratings;
+DROP TABLE ratings;
+ALTER TABLE ratings_by_sample RENAME TO ratings;
+CREATE INDEX ratings_by_rater ON ratings (rater, episode_key, role, sample)
+"""
+
+
+def _samples(connection: Connection) -> None:
+    """A rater may rate a role several times. SQLite cannot change a primary key, so the table is made anew."""
+    for statement in _SAMPLES.format(text=_TEXT[connection.dialect.name]).split(";"):
+        connection.execute(text(statement))
+
+
+MIGRATIONS: list[Callable[[Connection], None]] = [_initial, _costs, _samples]

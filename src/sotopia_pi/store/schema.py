@@ -116,6 +116,7 @@ RATINGS = Table(
     Column("episode_key", Words, primary_key=True),
     Column("role", Integer, primary_key=True),
     Column("rater", Words, primary_key=True),
+    Column("sample", Integer, primary_key=True),
     Column("scores", Json),
     Column("reasons", Json),
     Column("outcome", Json),

@@ -272,15 +272,15 @@ class Store:
     # Ratings and selections
 
     def add_ratings(self, ratings: Sequence[Rating]) -> None:
-        """Stores ratings, each in place of the same rater's earlier one of the same episode and role."""
+        """Stores ratings, each in place of the same rater's earlier one of the same episode, role and sample."""
         # Writers that go through the rows in the same order cannot block each other.
         rows = sorted((rating_row(rating) for rating in ratings), key=_identity)
         with self._database.writing() as connection:
             replace(connection, RATINGS, rows)
 
     def ratings(self, stage: str | None = None, rater: str | None = None) -> Iterator[Rating]:
-        """Ratings by episode, role and rater, those of a stage or of one rater if given; streamed like episodes."""
-        identity = (RATINGS.c.episode_key, RATINGS.c.role, RATINGS.c.rater)
+        """Ratings by episode, role, rater and sample, of a stage or one rater if given; streamed like episodes."""
+        identity = (RATINGS.c.episode_key, RATINGS.c.role, RATINGS.c.rater, RATINGS.c.sample)
         query = select(RATINGS).order_by(*identity).limit(PAGE)
         if stage is not None:
             query = query.join(EPISODES, EPISODES.c.key == RATINGS.c.episode_key).where(EPISODES.c.stage == stage)
@@ -290,11 +290,26 @@ class Store:
         while page:
             yield from page
             last = page[-1]
-            page = self._ratings(query.where(tuple_(*identity) > (last.episode, last.role, last.rater)))
+            page = self._ratings(query.where(tuple_(*identity) > (last.episode, last.role, last.rater, last.sample)))
 
     def _ratings(self, query: Select[Any]) -> list[Rating]:
         with self._database.reading() as connection:
             return [read_rating(row) for row in connection.execute(query).mappings()]
+
+    def raters(self, stage: str) -> list[str]:
+        """Who has rated episodes of a stage, by name."""
+        query = select(RATINGS.c.rater).distinct().join(EPISODES, EPISODES.c.key == RATINGS.c.episode_key)
+        with self._database.reading() as connection:
+            return list(connection.scalars(query.where(EPISODES.c.stage == stage).order_by(RATINGS.c.rater)))
+
+    def drop_failed_ratings(self, stage: str, rater: str) -> int:
+        """Removes a rater's failed ratings of a stage, so that they are asked for again; how many there were."""
+        of_stage = select(EPISODES.c.key).where(EPISODES.c.stage == stage)
+        query = delete(RATINGS).where(
+            RATINGS.c.rater == rater, RATINGS.c.failure.is_not(None), RATINGS.c.episode_key.in_(of_stage)
+        )
+        with self._database.writing() as connection:
+            return connection.execute(query).rowcount
 
     def set_selection(self, name: str, chosen: Sequence[tuple[str, int]]) -> None:
         """Stores which (episode key, role) pairs were selected, in order, in place of an earlier selection."""
@@ -311,8 +326,8 @@ class Store:
             return [(key, role) for key, role in connection.execute(query.order_by(SELECTIONS.c.position))]
 
 
-def _identity(row: Row) -> tuple[str, int, str]:
-    return row["episode_key"], row["role"], row["rater"]
+def _identity(row: Row) -> tuple[str, int, str, int]:
+    return row["episode_key"], row["role"], row["rater"], row["sample"]
 
 
 def _record_row(id: str, record: Character | Scenario) -> Row:
