@@ -14,7 +14,19 @@ import sotopia_pi
 
 SOURCE = Path(sotopia_pi.__file__).parent
 #: From the base to the command line; a module may import from its own layer and those before it.
-LAYERS = ("base", "world", "episodes", "ratings", "training", "evaluation", "rundir", "judging", "pipeline", "cli")
+LAYERS = (
+    "base",
+    "world",
+    "episodes",
+    "ratings",
+    "training",
+    "evaluation",
+    "rundir",
+    "judging",
+    "pipeline",
+    "benchmark",
+    "cli",
+)
 BASE = ("", "__main__", "errors", "records", "config", "prompts", "models")
 #: Which records the store may import besides the base, and who may import the store.
 STORED = ("world.records", "world.checks", "episodes.records", "ratings.records")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
@@ -115,10 +115,13 @@ class Run:
         if not self.quiet:
             print(text, flush=True)
 
-    def play(self, label: str, plans: Sequence[Plan], sampling: SamplingConfig) -> dict[str, int]:
+    def play(
+        self, label: str, plans: Sequence[Plan], sampling: SamplingConfig, specs: Mapping[str, str] | None = None
+    ) -> dict[str, int]:
         """Plays what is planned and not yet stored, rating each episode as it ends; returns what is stored then.
 
-        ModelError when not one episode could be played.
+        `specs` are model specs of players whom the config does not name. ModelError when not one episode could be
+        played.
         """
         if not plans:
             return {"planned": 0, "completed": 0, "failed": 0}
@@ -126,21 +129,23 @@ class Run:
         stored = self.store.episode_keys(stage)
         missing = [plan for plan in plans if plan.id not in stored]
         if missing:
-            self._play(label, missing, len(plans), sampling)
+            self._play(label, missing, len(plans), sampling, specs or {})
         completed, failed = self.store.counts(stage)
         if failed and not completed:
             cause = next(self.store.episodes(stage)).failure
             raise ModelError(f"None of {failed} episodes of {stage} could be played: {cause} Then add --retry-failed.")
         return {"planned": len(plans), "completed": completed, "failed": failed}
 
-    def _play(self, label: str, missing: Sequence[Plan], total: int, sampling: SamplingConfig) -> None:
+    def _play(
+        self, label: str, missing: Sequence[Plan], total: int, sampling: SamplingConfig, specs: Mapping[str, str]
+    ) -> None:
         tasks = self.store.tasks_with(plan.task_id for plan in missing)
         with ExitStack() as stack:
             bar = stack.enter_context(
                 tqdm(total=total, initial=total - len(missing), desc=label, unit="episode", disable=self.quiet)
             )
             names = dict.fromkeys(name for plan in missing for name in plan.players)
-            players = {name: stack.enter_context(self._opened(name, sampling)) for name in names}
+            players = {name: stack.enter_context(self._opened(name, sampling, specs)) for name in names}
 
             writer = Writer(self.store, lambda: {SPENDING: self.ledger.facts()})
 
@@ -153,10 +158,11 @@ class Run:
             concurrency = self.config.runtime.concurrency
             asyncio.run(play_all(missing, tasks, players, keep, concurrency, self.ledger.episode))
 
-    def _opened(self, name: str, sampling: SamplingConfig) -> Any:
+    def _opened(self, name: str, sampling: SamplingConfig, specs: Mapping[str, str]) -> Any:
         models = self.config.models
-        spec = {EXPERT: models.expert, PARTNER: models.partner}.get(name, models.policy)
-        adapter = self.policy_folder(name) if name not in (EXPERT, PARTNER) else None
+        named = {EXPERT: models.expert, PARTNER: models.partner, **specs}
+        spec = named.get(name, models.policy)
+        adapter = self.policy_folder(name) if name not in named else None
         return opened(name, spec, sampling, self.config.runtime, self.prompts, adapter, self.remotes)
 
 

@@ -41,9 +41,31 @@ def add(verbs: Any) -> None:
             verb.add_argument("--judge", metavar="SPEC", help="a model that rates all dimensions, as in judge.model")
             verb.add_argument("--samples", type=int, metavar="N", help="ratings per episode by the judge (default: 1)")
             verb.add_argument("--retry-failed", action="store_true", help="ask the judge again where its rating failed")
+        if name == "evaluate":
+            _add_benchmark(verb)
         if name in _ASKING:
             add_budget(verb)
         verb.set_defaults(main=main)
+
+
+def _add_benchmark(verb: argparse.ArgumentParser) -> None:
+    group = verb.add_argument_group("one policy on a task set, beside the paper's rows")
+    group.add_argument("--policy", metavar="NAME|SPEC", help="a policy of the run, or a model such as openai:MODEL@URL")
+    group.add_argument("--partner", metavar="SPEC", help="whom it plays against (default: the config's partner)")
+    group.add_argument("--judge", metavar="SPEC", help="who rates open tasks (default: the config's judge)")
+    help_ = "test: the run's own; hard and all: SOTOPIA's, imported (140 and 180 episodes; all-900: every casting)"
+    group.add_argument("--tasks", choices=("test", "hard", "all", "all-900"), help=help_)
+
+
+def _benchmark(run: Run, given: argparse.Namespace) -> None:
+    from sotopia_pi.benchmark import Benchmark, run_benchmark
+    from sotopia_pi.errors import ConfigError
+
+    if given.policy is None:
+        raise ConfigError("--partner, --judge and --tasks are for one policy; name it with --policy.")
+    judge = _judge(run, given.judge, None) or run.config.judge
+    partner = given.partner or run.config.models.partner
+    run.say("\n" + run_benchmark(run, Benchmark(given.policy, partner, given.tasks or "test", judge)))
 
 
 def main(given: argparse.Namespace) -> None:
@@ -67,6 +89,8 @@ def main(given: argparse.Namespace) -> None:
             judge = _judge(run, given.judge, given.samples)
             for stage in [given.stage] if given.stage else known:
                 pipeline.rate(run, stage, judge, given.retry_failed)
+        elif given.verb == "evaluate" and (given.policy or given.partner or given.judge or given.tasks):
+            _benchmark(run, given)
         else:
             {"tasks": pipeline.prepare_tasks, "evaluate": pipeline.evaluate, "report": pipeline.report}[given.verb](run)
 

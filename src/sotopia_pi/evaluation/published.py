@@ -108,7 +108,7 @@ def beside_the_paper(setup: Setup, evaluations: Sequence[Mapping[str, Any]]) -> 
 
     `evaluations` are those of summary.py for the tasks of `setup`. Ends with a line on comparability.
     """
-    theirs = [row for row in PUBLISHED if row.setup.tasks == setup.tasks]
+    theirs = [row for row in PUBLISHED if row.setup.tasks == setup.tasks.removesuffix("-900")]
     head = ["agent", "GOAL", "[95 % CI]", "overall", "n", "failed", "source"]
     ours = [_ours(row) for row in evaluations]
     lines = align([head, *ours, *[_theirs(row) for row in theirs]])
