@@ -104,7 +104,6 @@ def talk(folder: str, model: LocalModel, conversations: int, turns: int) -> None
         for i, (asked, reply) in enumerate(zip(chats, replies, strict=True)):
             assert (reply.prompt_tokens, reply.text) == expected(reference, tokenizer, asked)
             assert before[i] <= reply.cached_tokens < reply.prompt_tokens
-            assert (reply.cached_tokens == 0) == (number == 0)
             before[i] = reply.prompt_tokens
         chats = [later(c, r.text, i + number) for i, (c, r) in enumerate(zip(chats, replies, strict=True))]
 
@@ -125,6 +124,15 @@ def test_more_conversations_than_slots(local: Any) -> None:
         replies = ask(few, chats)
         assert [r.text for r in replies] == [r.text for r in ask(many, chats)]
         chats = [later(c, r.text, number) for c, r in zip(chats, replies, strict=True)]
+
+
+def test_equal_prompts_are_computed_once(local: Any) -> None:
+    model, alone = local(), local()
+    chats = [chat(3, turns=2)] * 4 + [later(chat(3, turns=2), "Fine.", 1)]
+    replies = ask(model, chats)
+    assert sorted(reply.cached_tokens for reply in replies)[0] == 0
+    assert all(reply.cached_tokens >= 64 for reply in sorted(replies, key=lambda reply: reply.cached_tokens)[1:])
+    assert [reply.text for reply in replies] == [ask(alone, [chat])[0].text for chat in chats]
 
 
 def test_released_conversation_is_forgotten(local: Any) -> None:
@@ -156,6 +164,33 @@ def test_seeds_decide_what_is_drawn(local: Any) -> None:
     assert alone == [one[3], one[1], one[0]]  # neither company nor order matters
     nearly_greedy = Sampling(temperature=1.0, top_p=1e-6, max_tokens=12)
     assert ask(others, chats[:1], nearly_greedy)[0].text == ask(others, chats[:1])[0].text
+
+
+def steps(model: LocalModel) -> list[int]:
+    """Counts the model's forward passes from now on, in the list's only item."""
+    count = [0]
+
+    def step(*_: object) -> None:
+        count[0] += 1
+
+    model._model.register_forward_hook(step)
+    return count
+
+
+@pytest.mark.parametrize("name", tiny.CONFIGS)
+@pytest.mark.parametrize("sampling", [GREEDY, Sampling(temperature=0.1, max_tokens=12)], ids=["greedy", "drawn"])
+def test_drafts_change_the_speed_and_nothing_else(
+    name: str, sampling: Sampling, folders: dict[str, Path], local: Any
+) -> None:
+    practised, chats = local(folders[name]), [chat(i) for i in range(4)]
+    first = [reply.text for reply in ask(practised, chats, sampling)]
+    for _ in range(3):  # what has been said several times is drafted with confidence
+        assert [reply.text for reply in ask(practised, chats, sampling)] == first
+    count = steps(practised)
+    assert [reply.text for reply in ask(practised, chats, sampling)] == first
+    assert count[0] < sampling.max_tokens / 2
+    others = [r.text for r in ask(practised, chats, sampling, seeds=[5, 6, 7, 8])]  # drafts that turn out wrong
+    assert others == [r.text for r in ask(local(folders[name]), chats, sampling, seeds=[5, 6, 7, 8])]
 
 
 # A model that recites

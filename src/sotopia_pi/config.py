@@ -34,7 +34,8 @@ class WorldConfig(_Section):
 
     `transfer` is a second evaluation set, of kinds that `train` need not have. `castings` is how many pairs of
     characters play each scenario. `characters` and `ties` are files that replace the starter world's; without `ties`,
-    characters of one's own are strangers to each other.
+    characters of one's own are strangers to each other. `overlap` says what happens when an open scenario to train on
+    is a near-duplicate of a held-out one.
     """
 
     train: dict[Kind, _Count] = Field(default_factory=dict)
@@ -46,6 +47,7 @@ class WorldConfig(_Section):
     ties: str | None = None
     train_tasks: str | None = None
     test_tasks: str | None = None
+    overlap: Literal["refuse", "report"] = "refuse"
 
 
 class ModelsConfig(_Section):

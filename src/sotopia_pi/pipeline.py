@@ -32,6 +32,7 @@ from sotopia_pi.training.examples import Tokens, example, token_counts, tokenize
 from sotopia_pi.training.selection import Candidate, saturation
 from sotopia_pi.training.selection import select as apply_rule
 from sotopia_pi.world import SocialTask, cast, load_characters, load_tasks, load_ties, starter_world
+from sotopia_pi.world.overlap import near_duplicates
 from sotopia_pi.world.verified import generate
 
 Facts = dict[str, Any]
@@ -84,6 +85,7 @@ def prepare_tasks(run: Run) -> Facts:
         groups["test"] = _tasks(run, "test", world.test, world.split)
         groups["transfer"] = _tasks(run, "transfer", world.transfer, world.split)
         _check_apart(groups)
+        _check_overlap(run, groups)
         for name, tasks in groups.items():
             run.store.add_tasks(name, tasks)
         return {name: len(tasks) for name, tasks in groups.items()}
@@ -139,10 +141,21 @@ def _verified_only(tasks: Any, where: str) -> list[SocialTask]:
 
 
 def _check_apart(groups: dict[str, list[SocialTask]]) -> None:
-    trained = {task.scenario.id for task in groups["train"]}
+    trained = {(task.scenario.situation, task.scenario.goals) for task in groups["train"]}
     for task in (*groups["test"], *groups["transfer"]):
-        if task.scenario.id in trained:
+        if (task.scenario.situation, task.scenario.goals) in trained:
             raise ConfigError(f"A held-out scenario is also trained on: {task.scenario.situation[:80]!r}; remove it.")
+
+
+def _check_overlap(run: Run, groups: dict[str, list[SocialTask]]) -> None:
+    found = near_duplicates(groups["train"], (*groups["test"], *groups["transfer"]))
+    if found and run.config.world.overlap == "refuse":
+        raise ConfigError(
+            f"Near-duplicates ({len(found)}) of held-out scenarios are trained on; remove them, or set "
+            f'world.overlap = "report". The first: {found[0].describe()}.'
+        )
+    for match in found:
+        run.say(f"overlap    {match.describe()}")
 
 
 def collect(run: Run, item: RoundConfig) -> Facts:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from sotopia_pi import __version__
-from sotopia_pi.cli import run, stages
+from sotopia_pi.cli import generate, overlap, run, stages
 from sotopia_pi.errors import SotopiaError
 
 #: The exit code of a program that was interrupted from the keyboard, as shells know it.
@@ -26,6 +26,8 @@ def parser() -> argparse.ArgumentParser:
     verbs = top.add_subparsers(title="verbs", dest="verb", required=True, metavar="VERB")
     run.add(verbs)
     stages.add(verbs)
+    generate.add(verbs)
+    overlap.add(verbs)
     return top
 
 

@@ -18,11 +18,11 @@ def render_table(evaluations: Sequence[Mapping[str, Any]], comparisons: Sequence
     for tasks, partner in dict.fromkeys((row["tasks"], row["partner"]) for row in evaluations):
         rows = [_condition(row) for row in evaluations if (row["tasks"], row["partner"]) == (tasks, partner)]
         head = ["policy", "GOAL", "[95 % CI]", "n", "failed", "deals", "invalid", "words/turn", "turns"]
-        blocks.append([_cut(f"{tasks} tasks against {partner}", WIDTH), *_align([head, *rows])])
+        blocks.append([_cut(f"{tasks} tasks against {partner}", WIDTH), *align([head, *rows])])
         pairs = [_pair(pair) for pair in comparisons if (pair["tasks"], pair["partner"]) == (tasks, partner)]
         if pairs:
             head = ["paired difference", "GOAL", "[95 % CI]", "p", "pairs", "scenarios"]
-            blocks.append(_align([head, *pairs]))
+            blocks.append(align([head, *pairs]))
     return "\n\n".join("\n".join(block) for block in blocks) or "Nothing has been evaluated yet."
 
 
@@ -56,7 +56,7 @@ def _cut(text: str, width: int) -> str:
     return text if len(text) <= width else f"{text[: width - 1]}…"
 
 
-def _align(rows: Sequence[Sequence[str]]) -> list[str]:
+def align(rows: Sequence[Sequence[str]]) -> list[str]:
     """Rows in columns two spaces apart, the first to the left and the others to the right, a rule under the head."""
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     lines = []

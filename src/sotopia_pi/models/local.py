@@ -1,8 +1,10 @@
 """A model on this machine: transformers weights, every waiting request in one batch, one KV cache per conversation.
 
 A worker thread runs steps for as long as somebody waits. A step takes all conversations that want tokens: those that
-just arrived bring the part of their prompt that is not cached, the others one token. Conversations join and leave
-between steps. A reply ends when its JSON object closes, at an end-of-turn token, or at `max_tokens`.
+just arrived bring the part of their prompt that is not cached, the others their last token, and all of them a draft of
+what may follow (drafting.py): as many tokens are gained as the model itself draws in agreement with the draft, and one
+more. Conversations join and leave between steps. A reply ends when its JSON object closes, at an end-of-turn token, or
+at `max_tokens`.
 """
 
 from __future__ import annotations
@@ -20,18 +22,29 @@ import torch
 
 from sotopia_pi.errors import ModelError
 from sotopia_pi.models.chat import encode_chat
+from sotopia_pi.models.drafting import Drafter
 from sotopia_pi.models.jsontext import json_object_end
 from sotopia_pi.models.packing import Packing, Run, Segment, SlotCache, use_packed_attention
 from sotopia_pi.models.protocol import Completion, JsonSchema, Message, Sampling
-from sotopia_pi.models.weights import load_model, load_tokenizer
+from sotopia_pi.models.weights import lay_out_for_steps, load_model, load_tokenizer
 
 #: Prompt tokens computed in one step at most, so that a crowd of newcomers does not need the memory of all at once.
 _PREFILL = 1024
+#: Prompt tokens that are copied from another conversation rather than computed, at least.
+_WORTH_SHARING = 64
+#: Drafted tokens per step, all conversations together, and per conversation at least and at most: a step of few
+#: tokens costs nearly as much as one token, in a step of many every token costs.
+_DRAFTED, _DRAFT_LEAST, _DRAFT_MOST = 128, 4, 16
+#: Conversations with up to this many new tokens are attended to together, padded to the longest of them.
+_FEW = _DRAFT_MOST + 1
 
 
 @dataclass(slots=True)
 class _Request:
-    """A reply being written. `context` is prompt and reply so far; `cached` prompt tokens came from the cache."""
+    """A reply being written. `context` is prompt and reply so far; `cached` prompt tokens came from the cache.
+
+    `luck` are the numbers drawn for its next tokens: each token of the reply has its own, with or without drafts.
+    """
 
     conversation: str
     context: list[int]
@@ -41,7 +54,13 @@ class _Request:
     answer: Any  # concurrent.futures.Future[Completion]
     cached: int = 0
     text: str = ""
-    done: bool = False
+    draft: list[int] = field(default_factory=list)
+    luck: list[float] = field(default_factory=list)
+
+    def draw_luck(self) -> list[float]:
+        """A number in [0, 1) for the next token and each drafted one."""
+        self.luck += [self.dice.random() for _ in range(1 + len(self.draft) - len(self.luck))]
+        return self.luck[: 1 + len(self.draft)]
 
 
 @dataclass(slots=True)
@@ -69,6 +88,8 @@ class LocalModel:
         self._tokenizer = load_tokenizer(weights)
         self._model = load_model(weights, adapter)
         use_packed_attention(self._model)
+        lay_out_for_steps(self._model)
+        self._drafter = Drafter()
         config = self._model.config
         length = min(max_context, getattr(config, "max_position_embeddings", max_context))
         self._cache = SlotCache(config, slots, length, next(self._model.parameters()))
@@ -161,26 +182,51 @@ class LocalModel:
                 slot.conversation, slot.tokens = "", []
 
     def _admit(self) -> None:
-        """Gives waiting requests a slot: their conversation's own, else a free one, else the longest unused."""
+        """Gives waiting requests a slot: their conversation's own, else a free one, else the longest unused.
+
+        A prompt that begins like what another slot holds takes it from there; one that begins like a prompt just
+        admitted waits for it a step (the same task played again, above all).
+        """
         budget = _PREFILL
         left: list[_Request] = []
+        fresh: list[list[int]] = []
         for request in self._waiting:
             slot = self._slot_for(request.conversation) if budget > 0 else None
             if slot is None:
                 left.append(request)
                 continue
             keep = _common_prefix(slot.tokens, request.context[:-1])
-            slot.conversation, slot.tokens, slot.request = request.conversation, slot.tokens[:keep], request
+            if any(_common_prefix(prompt, request.context) >= keep + _WORTH_SHARING for prompt in fresh):
+                left.append(request)
+                continue
+            keep = max(keep, self._share(slot, request.context[:-1], keep))
+            slot.conversation, slot.tokens, slot.request = request.conversation, request.context[:keep], request
             request.cached = keep
             budget -= request.prompt - keep
+            if request.prompt - keep >= _WORTH_SHARING:
+                fresh.append(request.context)
         self._waiting = left
+
+    def _share(self, slot: _Slot, prompt: list[int], keep: int) -> int:
+        """Copies to `slot` the longest beginning of `prompt` that another slot holds, if that is worth it."""
+        shared, donor = max(
+            ((_common_prefix(other.tokens, prompt), index) for index, other in enumerate(self._slots)), default=(0, 0)
+        )
+        if shared < keep + _WORTH_SHARING:
+            return keep
+        own = self._slots.index(slot)
+        for layer in self._cache.layers:
+            for part in layer:
+                part[own, :, :shared] = part[donor, :, :shared]
+        return shared
 
     def _slot_for(self, conversation: str) -> _Slot | None:
         free = [slot for slot in self._slots if slot.request is None]
         if not free:
             return None
         own = [slot for slot in free if conversation and slot.conversation == conversation]
-        return own[0] if own else min(free, key=lambda slot: (slot.conversation != "", slot.used))
+        empty = [slot for slot in free if not slot.conversation]  # the first, so that those in use stay adjacent
+        return (own or empty or [min(free, key=lambda slot: slot.used)])[0]
 
     def _step(self) -> None:
         self._admit()
@@ -188,48 +234,70 @@ class LocalModel:
         active = [(index, slot) for index, slot in enumerate(self._slots) if slot.request]
         if not active:
             return
-        packing, ids, positions, last = self._pack(active)
+        most = max(_DRAFT_LEAST, min(_DRAFT_MOST, _DRAFTED // len(active)))
+        for _, slot in active:
+            self._draft(slot, most)
+        packing, ids, positions, wanted = self._pack(active)
         device = self._model.device
         logits = self._model(
             input_ids=torch.tensor([ids], device=device),
             position_ids=torch.tensor([positions], device=device),
-            logits_to_keep=torch.tensor(last, device=device),
+            logits_to_keep=torch.tensor([at for rows in wanted for at in rows], device=device),
             use_cache=False,
             packing=packing,
         ).logits[0]
-        requests = [slot.request for _, slot in active if slot.request]
-        for (_, slot), token in zip(active, _draw(logits, requests), strict=True):
-            self._extend(slot, token)
+        drawn = iter(_draw(logits, [slot.request for _, slot in active if slot.request]))
+        for (_, slot), rows in zip(active, wanted, strict=True):
+            self._extend(slot, [next(drawn) for _ in rows])
 
-    def _pack(self, active: list[tuple[int, _Slot]]) -> tuple[Packing, list[int], list[int], list[int]]:
-        """One row: first the conversations with one new token, in slot order, then the others.
+    def _draft(self, slot: _Slot, most: int) -> None:
+        request = slot.request
+        assert request is not None
+        room = request.sampling.max_tokens - (len(request.context) - request.prompt) - 1
+        request.draft = self._drafter.draft(request.context, min(most, room))
 
-        Returns the layout, token ids, positions, and for each active slot where its last token is in the row.
+    def _pack(self, active: list[tuple[int, _Slot]]) -> tuple[Packing, list[int], list[int], list[range]]:
+        """One row: first the conversations with few new tokens, in slot order, then the others.
+
+        Returns the layout, token ids, positions, and for each active slot the places in the row whose logits are
+        wanted: those of its last token and of its draft.
         """
         ids: list[int] = []
         positions: list[int] = []
-        last: dict[int, int] = {}
+        wanted: dict[int, range] = {}
         segments: list[Segment] = []
-        runs: list[tuple[int, int, list[int]]] = []
-        ordered = sorted(active, key=lambda pair: len(_new(pair[1])) > 1)
-        for index, slot in ordered:
-            new, holds, start = _new(slot), len(slot.tokens), len(ids)
-            ids += new
-            positions += range(holds, holds + len(new))
-            last[index] = len(ids) - 1
-            if len(new) > 1:
+        runs: list[tuple[int, int, list[tuple[int, int]]]] = []
+        for index, slot in sorted(active, key=lambda pair: _new_tokens(pair[1]) > _FEW):
+            assert slot.request is not None
+            holds, start, new = len(slot.tokens), len(ids), slot.request.context[len(slot.tokens) :]
+            ids += new + slot.request.draft
+            positions += range(holds, holds + len(ids) - start)
+            wanted[index] = range(start + len(new) - 1, len(ids))
+            if _new_tokens(slot) > _FEW:
                 segments.append(Segment(start, len(ids), index, holds))
             elif runs and runs[-1][1] + len(runs[-1][2]) == index:
-                runs[-1][2].append(holds)
+                runs[-1][2].append((holds, len(ids) - start))
             else:
-                runs.append((start, index, [holds]))
-            slot.tokens = slot.tokens + new
+                runs.append((start, index, [(holds, len(ids) - start)]))
             slot.used = self._clock
         like = self._cache.layers[0][0]
-        packing = Packing(segments, self._cache, [Run.of(start, slot, holds, like) for start, slot, holds in runs])
-        return packing, ids, positions, [last[index] for index, _ in active]
+        packing = Packing(segments, self._cache, [Run.of(start, slot, new, like) for start, slot, new in runs])
+        return packing, ids, positions, [wanted[index] for index, _ in active]
 
-    def _extend(self, slot: _Slot, token: int) -> None:
+    def _extend(self, slot: _Slot, drawn: list[int]) -> None:
+        """Adds the tokens drawn as far as the draft before each was right; answers when the reply is complete."""
+        request = slot.request
+        assert request is not None
+        right = _common_prefix(drawn, request.draft)
+        cached = len(request.context) + right
+        for token in drawn[: right + 1]:
+            self._add(slot, token)
+            if slot.request is None:
+                break
+        slot.tokens = request.context[:cached]
+        del request.luck[: right + 1]
+
+    def _add(self, slot: _Slot, token: int) -> None:
         request = slot.request
         assert request is not None
         stopped = token in self._stops
@@ -240,13 +308,14 @@ class LocalModel:
         end = json_object_end(request.text) if "}" in request.text else None
         if stopped or end is not None or written >= request.sampling.max_tokens:
             slot.request = None
+            self._drafter.learn(request.context[max(request.prompt - 2, 0) :])
             text = request.text if end is None else request.text[:end]
             request.answer.set_result(Completion(text, request.prompt, request.cached, written))
 
 
-def _new(slot: _Slot) -> list[int]:
+def _new_tokens(slot: _Slot) -> int:
     assert slot.request is not None
-    return slot.request.context[len(slot.tokens) :]
+    return len(slot.request.context) + len(slot.request.draft) - len(slot.tokens)
 
 
 def _common_prefix(a: Sequence[int], b: Sequence[int]) -> int:
@@ -255,19 +324,23 @@ def _common_prefix(a: Sequence[int], b: Sequence[int]) -> int:
 
 
 def _draw(logits: torch.Tensor, requests: Sequence[_Request]) -> list[int]:
-    """One token per row of `logits`, by inverse transform sampling with each request's own dice."""
-    temperature = torch.tensor([max(r.sampling.temperature, 1e-4) for r in requests], device=logits.device)
+    """One token per row of `logits`, by inverse transform sampling with each request's own luck.
+
+    A request has as many rows as it has tokens to draw: the next one and one behind each drafted token.
+    """
+    rows = [(request.sampling, luck) for request in requests for luck in request.draw_luck()]
+    temperature = torch.tensor([max(sampling.temperature, 1e-4) for sampling, _ in rows], device=logits.device)
     probabilities = (logits.float() / temperature[:, None]).softmax(dim=-1)
-    top_p = torch.tensor([r.sampling.top_p for r in requests], device=logits.device)
+    top_p = torch.tensor([sampling.top_p for sampling, _ in rows], device=logits.device)
     order = None
     if bool((top_p < 1).any()):
         probabilities, order = probabilities.sort(dim=-1, descending=True)
         before = probabilities.cumsum(dim=-1) - probabilities
         probabilities = probabilities.masked_fill(before >= top_p[:, None], 0.0)
     mass = probabilities.double().cumsum(dim=-1)
-    dice = torch.tensor([r.dice.random() for r in requests], dtype=torch.float64, device=logits.device)
+    dice = torch.tensor([luck for _, luck in rows], dtype=torch.float64, device=logits.device)
     drawn = torch.searchsorted(mass, (dice * mass[:, -1])[:, None], right=True).clamp(max=logits.shape[-1] - 1)
     drawn = drawn if order is None else order.gather(1, drawn)
     best = logits.argmax(dim=-1)
-    greedy = torch.tensor([r.sampling.temperature <= 0 for r in requests], device=logits.device)
+    greedy = torch.tensor([sampling.temperature <= 0 for sampling, _ in rows], device=logits.device)
     return torch.where(greedy, best, drawn[:, 0]).tolist()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import mmap
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -66,8 +67,8 @@ class Segment:
 class Packing:
     """The layout of one row.
 
-    `single` are conversations with exactly one new token, in runs of adjacent slots: they lie in the row before
-    all others, and each run is attended to in one call. `segments` are all the others.
+    `runs` are conversations with a few new tokens each, in adjacent slots: they lie in the row before all others,
+    and each run is attended to in one call. `segments` are all the others.
     """
 
     segments: list[Segment]
@@ -77,21 +78,35 @@ class Packing:
 
 @dataclass(slots=True)
 class Run:
-    """Adjacent slots [slot, slot + n) with one new token each, at [start, start + n) of the row."""
+    """Slots [slot, slot + n) whose new tokens are [start, end) of the row, slot after slot.
+
+    Token t is number `offset[t]` of the new ones of slot `slot + owner[t]` and goes to `place[t]` of its cache. For
+    attention the new tokens are padded to the same number `width` for every slot; `mask` is [n, 1, width, longest].
+    """
 
     start: int
+    end: int
     slot: int
-    holds: torch.Tensor
+    count: int
+    width: int
     longest: int
+    owner: torch.Tensor
+    offset: torch.Tensor
+    place: torch.Tensor
     mask: torch.Tensor
 
     @classmethod
-    def of(cls, start: int, slot: int, holds: list[int], like: torch.Tensor) -> Run:
-        """A run whose slots already hold `holds` tokens each."""
-        held, longest = torch.tensor(holds, device=like.device), max(holds) + 1
-        hidden = torch.arange(longest, device=like.device)[None] > held[:, None]
+    def of(cls, start: int, slot: int, new: Sequence[tuple[int, int]], like: torch.Tensor) -> Run:
+        """A run of slots given as (tokens held, new tokens) each."""
+        width, longest = max(n for _, n in new), max(held + n for held, n in new)
+        owner = torch.tensor([i for i, (_, n) in enumerate(new) for _ in range(n)], device=like.device)
+        offset = torch.tensor([k for _, n in new for k in range(n)], device=like.device)
+        held = torch.tensor([held for held, _ in new], device=like.device)
+        own = held[:, None] + torch.arange(width, device=like.device)
+        hidden = torch.arange(longest, device=like.device) > own[:, :, None]
         mask = torch.zeros(hidden.shape, dtype=like.dtype, device=like.device).masked_fill(hidden, float("-inf"))
-        return cls(start, slot, held, longest, mask[:, None, None])
+        place = held[owner] + offset
+        return cls(start, start + len(owner), slot, len(new), width, longest, owner, offset, place, mask[:, None])
 
 
 def packed_attention(
@@ -140,21 +155,32 @@ def _attend_run(
     scaling: float | None,
     window: int | None,
 ) -> torch.Tensor:
-    n, span = len(run.holds), slice(run.start, run.start + len(run.holds))
+    n, width, span = run.count, run.width, slice(run.start, run.end)
     keys, values = (part[run.slot : run.slot + n] for part in layer)
-    row = torch.arange(n, device=run.holds.device)
-    keys[row, :, run.holds] = key[0, :, span].transpose(0, 1)
-    values[row, :, run.holds] = value[0, :, span].transpose(0, 1)
-    mask = run.mask
-    if window is not None and run.longest > window:
-        position = torch.arange(run.longest, device=mask.device)
-        old = position[None] <= run.holds[:, None] - window
-        mask = mask.masked_fill(old[:, None, None], float("-inf"))
-    # The query heads that share a key head become its query positions, so nothing is repeated or copied.
-    heads, size = query.shape[1], query.shape[3]
-    q = query[0, :, span].transpose(0, 1).reshape(n, keys.shape[1], heads // keys.shape[1], size)
+    keys[run.owner, :, run.place] = key[0, :, span].transpose(0, 1)
+    values[run.owner, :, run.place] = value[0, :, span].transpose(0, 1)
+    # The query heads that share a key head become its query positions, so no key is repeated or copied.
+    heads, size, shared = query.shape[1], query.shape[3], query.shape[1] // keys.shape[1]
+    own = query[0, :, span].transpose(0, 1)
+    if width > 1:
+        padded = own.new_zeros(n, width, heads, size)
+        padded[run.owner, run.offset] = own
+        own = padded
+    q = own.view(n, width, -1, shared, size).permute(0, 2, 3, 1, 4).reshape(n, -1, shared * width, size)
+    mask = _windowed(run, window).repeat(1, 1, shared, 1) if width > 1 else _windowed(run, window)
     out = attend(q, keys[:, :, : run.longest], values[:, :, : run.longest], attn_mask=mask, scale=scaling)
-    return out.reshape(1, n, heads, size)
+    out = out.view(n, -1, shared, width, size).permute(0, 3, 1, 2, 4).reshape(n, width, heads, size)
+    return out[run.owner, run.offset][None] if width > 1 else out.view(1, n, heads, size)
+
+
+def _windowed(run: Run, window: int | None) -> torch.Tensor:
+    """The run's mask for a layer that sees the last `window` positions only."""
+    if window is None or run.longest <= window:
+        return run.mask
+    own = run.place.new_zeros(run.count, run.width)
+    own[run.owner, run.offset] = run.place
+    position = torch.arange(run.longest, device=own.device)
+    return run.mask.masked_fill((position <= own[:, :, None] - window)[:, None], float("-inf"))
 
 
 def _causal(query: torch.Tensor, keys: int, window: int | None) -> torch.Tensor | None:

@@ -92,6 +92,17 @@ def load_model(name: str, adapter: Path | None = None) -> Any:
     return model.eval()
 
 
+def lay_out_for_steps(model: Any) -> None:
+    """Stores the matrices of a model on the CPU by columns, for steps of few tokens.
+
+    Multiplying 4 to 64 rows with a matrix stored by rows, as linear layers keep it, takes about twice as long.
+    """
+    if model.device.type == "cpu":
+        for weight in model.parameters():
+            if weight.dim() == 2:
+                weight.data = weight.data.t().contiguous().t()
+
+
 def check_adapter(folder: Path) -> None:
     """ModelError when `folder` holds no adapter as safetensors (pickled weights are never loaded)."""
     if not (folder / "adapter_model.safetensors").is_file():

@@ -19,19 +19,21 @@ _OURS = Path(__file__).parent
 class Prompts:
     """The prompt texts in use: those of `folder` where it has the file, else the package's own."""
 
-    def __init__(self, folder: Path | None = None) -> None:
+    def __init__(self, folder: Path | None = None, part: str = "") -> None:
+        """`part` is a subfolder with texts of its own, which do not count for the `version` of a run."""
         if folder is not None and not folder.is_dir():
             raise ConfigError(f"The prompt folder {folder} does not exist; create it or remove it from the config.")
-        self._folder = folder
-        self._templates = {path.stem: self._load(path.name) for path in sorted(_OURS.glob("*.txt"))}
+        self._folder = folder / part if folder else None
+        self._ours = _OURS / part
+        self._templates = {path.stem: self._load(path.name) for path in sorted(self._ours.glob("*.txt"))}
 
     def _load(self, name: str) -> Template:
-        path = self._folder / name if self._folder and (self._folder / name).is_file() else _OURS / name
+        path = self._folder / name if self._folder and (self._folder / name).is_file() else self._ours / name
         try:
             template = Template(path.read_text(encoding="utf-8").strip())
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"The prompt {path} cannot be read ({error}); give a UTF-8 text file.") from error
-        allowed = set(Template((_OURS / name).read_text(encoding="utf-8")).get_identifiers())
+        allowed = set(Template((self._ours / name).read_text(encoding="utf-8")).get_identifiers())
         if not template.is_valid() or not set(template.get_identifiers()) <= allowed:
             raise ConfigError(f"{path} uses an unknown placeholder; {name} may use ${', $'.join(sorted(allowed))}.")
         return template

@@ -29,22 +29,37 @@ def cast(
     """
     if count < 1:
         raise ValueError(f"count must be at least 1, not {count}")
+    fitting = list(_fitting(scenario, characters, ties))
+    random.Random(derive_seed("cast", seed, scenario.id)).shuffle(fitting)
+    return tuple(SocialTask(scenario=scenario, characters=chosen) for chosen in fitting[:count])
+
+
+def check_castable(scenario: Scenario, characters: Iterable[Character], ties: Iterable[Tie]) -> None:
+    """Whether anybody fits the scenario; WorldError as of `cast`."""
+    next(_fitting(scenario, characters, ties))
+
+
+def _fitting(
+    scenario: Scenario, characters: Iterable[Character], ties: Iterable[Tie]
+) -> Iterator[tuple[Character, ...]]:
+    """All tuples of characters that fit, in a fixed order. WorldError instead of none."""
     people = sorted(characters, key=lambda character: (character.name, character.id))
     pools = [[c for c in people if scenario.casting_of(role).fits(c)] for role in range(len(scenario.goals))]
     for role, pool in enumerate(pools):
         if not pool:
             raise _nobody(scenario, _unmet(role, scenario.casting_of(role), people))
     levels = {frozenset(tie.names): tie.relationship for tie in ties}
-    fitting = list(_tuples(pools, scenario.relationship, levels))
-    if not fitting:
+    found = False
+    for chosen in _tuples(pools, scenario.relationship, levels):
+        found = True
+        yield chosen
+    if not found:
         level = scenario.relationship
         raise _nobody(
             scenario,
             f"relationship: no characters who fit the {len(pools)} roles have level {level.value} "
             f"({level.name.lower().replace('_', ' ')}) with each other; add such a tie",
         )
-    random.Random(derive_seed("cast", seed, scenario.id)).shuffle(fitting)
-    return tuple(SocialTask(scenario=scenario, characters=chosen) for chosen in fitting[:count])
 
 
 def _tuples(

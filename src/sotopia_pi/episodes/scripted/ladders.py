@@ -136,6 +136,40 @@ class DivisionLadder:
         return not any(_division(terms)[self._role].values())
 
 
+class PlainDivisionLadder(DivisionLadder):
+    """Divisions in an order that is easy to imitate: everything of value, then one piece less each time, the least
+    valuable first. What the partner seems to want plays no part."""
+
+    def __init__(self, side: DivisionSide, role: int, verb: str) -> None:
+        super().__init__(side, role, verb)
+        self._items = sorted(side.values, key=lambda item: -side.values[item])  # as the goal lists them
+
+    def offer(self, aspiration: float, own: Sequence[Terms], theirs: Sequence[Terms]) -> Terms:
+        """The next division of the order; the last one again where the next is worth less than `aspiration`."""
+        made = [terms for terms in own if self.share(terms) >= 0]
+        lowest = min(map(self.share, made), default=math.inf)
+        for terms in self._steps():
+            if self.share(terms) < lowest - _EPSILON and (not made or self.share(terms) >= aspiration - _EPSILON):
+                return terms
+        return min(made, key=self.share) if made else next(iter(self._steps()))
+
+    def _steps(self) -> list[Division]:
+        mine = {item: self._side.counts[item] for item in self._items if self._side.values[item] > 0}
+        steps: list[Division] = []
+        while mine:
+            rest = {item: count - mine.get(item, 0) for item, count in self._side.counts.items()}
+            if any(rest.values()):
+                own = {item: mine.get(item, 0) for item in self._items}
+                division = (own, rest) if self._role == 0 else (rest, own)
+                if self.share(division) >= 0:
+                    steps.append(division)
+            last = next(reversed(mine))
+            mine[last] -= 1
+            if not mine[last]:
+                del mine[last]
+        return steps
+
+
 class MeetingLadder:
     """Options, of which one worth 10 is a dream (1) and one worth 1 the worst worth having (0)."""
 

@@ -11,13 +11,20 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from sotopia_pi.episodes.reading import Terms
-from sotopia_pi.episodes.scripted.ladders import DivisionLadder, Ladder, MeetingLadder, PriceLadder
+from sotopia_pi.episodes.scripted.ladders import (
+    DivisionLadder,
+    Ladder,
+    MeetingLadder,
+    PlainDivisionLadder,
+    PriceLadder,
+)
 from sotopia_pi.episodes.scripted.standing import Negotiable, Standing, stand
 from sotopia_pi.episodes.scripted.styles import Style
 from sotopia_pi.episodes.views import View
 from sotopia_pi.world.checks import DivisionSide, PriceSide
 
 _EPSILON = 1e-9
+_STEP = 0.05
 
 
 class Move(StrEnum):
@@ -43,12 +50,15 @@ class Decision:
     terms: Terms | None = None
 
 
-def ladder_of(side: Negotiable, role: int, verb: str) -> Ladder:
-    """The terms of a negotiation as `role` sees them; `verb` is how divisions are put into words."""
+def ladder_of(side: Negotiable, role: int, verb: str, plain: bool = False) -> Ladder:
+    """The terms of a negotiation as `role` sees them; `verb` is how divisions are put into words.
+
+    `plain`: divisions in an order that is easy to imitate.
+    """
     if isinstance(side, PriceSide):
         return PriceLadder(side)
     if isinstance(side, DivisionSide):
-        return DivisionLadder(side, role, verb)
+        return (PlainDivisionLadder if plain else DivisionLadder)(side, role, verb)
     return MeetingLadder(side)
 
 
@@ -58,7 +68,7 @@ def decide(seen: View, side: Negotiable, style: Style, ladder: Ladder) -> Decisi
     agreed = now.reading.agreed
     if agreed is not None and ladder.share(agreed) >= 0:
         return _after_agreement(now, agreed)
-    next_offer = ladder.offer(_aspiration(style, now), now.own, now.theirs)
+    next_offer = _next_offer(style, now, ladder)
     accepted = _accepted(style, now, ladder, next_offer, last_chance=seen.max_turns - seen.turn_number < 2)
     if accepted is not None:
         return Decision(Move.ACCEPT, accepted)
@@ -76,8 +86,20 @@ def _after_agreement(now: Standing, agreed: Terms) -> Decision:
     return Decision(Move.CLOSE) if said or now.named else Decision(Move.CONFIRM, agreed)
 
 
+def _next_offer(style: Style, now: Standing, ladder: Ladder) -> Terms:
+    """What to offer next. A steady style goes on down until it has something to offer that it did not say last."""
+    aspiration = _aspiration(style, now)
+    if style.steady and now.nonsense and now.own:
+        return now.own[-1]
+    offer = ladder.offer(aspiration, now.own, now.theirs)
+    while style.steady and now.own and offer == now.own[-1] and aspiration > style.floor:
+        aspiration = max(aspiration - _STEP, style.floor)
+        offer = ladder.offer(aspiration, now.own, now.theirs)
+    return offer
+
+
 def _aspiration(style: Style, now: Standing) -> float:
-    steps = now.moved + (1 - style.reciprocity) * now.held
+    steps = len(now.own) if style.steady else now.moved + (1 - style.reciprocity) * now.held
     gone: float = min(1.0, steps / style.patience) ** style.exponent
     return style.opening - gone * (style.opening - style.floor)
 

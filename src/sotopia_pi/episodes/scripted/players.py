@@ -48,7 +48,7 @@ class ScriptedAgent:
             leaves = not LEAVING.isdisjoint(steps)
             words = self.phrases.say_fact(steps, side, rng)
         else:
-            ladder = ladder_of(side, view.role, self.phrases.verb)
+            ladder = ladder_of(side, view.role, self.phrases.verb, plain=self.style.steady)
             decision = decide(view, side, self.style, ladder)
             leaves = decision.move in _LEAVING
             words = self.phrases.say(decision, side, ladder, self.style.chattiness, rng)

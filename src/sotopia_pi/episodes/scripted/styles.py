@@ -26,6 +26,7 @@ class Style:
     margin          accepts an offer that is this much below its own next offer
     leave_after     leaves when the partner has not moved for this many turns
     nonsense_limit  leaves after this many turns in a row that say nothing about the matter
+    steady          every offer gives way a little, whatever the partner does, and in divisions in a plain order
     chattiness      share of its sentences with small talk, 0 to 1
     telling         facts: told when asked, only after being told, or when asked a second time
     curious         facts: asks for the partner's secret
@@ -42,6 +43,7 @@ class Style:
     margin: float = 0.0
     leave_after: int = 5
     nonsense_limit: int = 5
+    steady: bool = False
     chattiness: float = 0.2
     telling: Telling = "asked"
     curious: bool = False
@@ -49,15 +51,15 @@ class Style:
 
 #: Whom to imitate: varied on purpose, so that selecting the best episodes picks out what works.
 EXPERTS = (
-    Style("tough", floor=0.4, patience=5, accept=0.9, last_resort=0.25, reciprocity=0.2, leave_after=6, chattiness=0.0,
+    Style("tough", floor=0.4, patience=6, accept=0.9, last_resort=0.25, steady=True, chattiness=0.0,
           telling="told"),
-    Style("firm", floor=0.3, patience=5, accept=0.8, last_resort=0.1, reciprocity=0.2, telling="told"),
-    Style("fair", floor=0.25, patience=5, accept=0.6, last_resort=0.05, margin=0.05, reciprocity=0.2),
-    Style("quick", opening=0.9, floor=0.15, patience=4, accept=0.5, last_resort=0.0, margin=0.05, reciprocity=0.0,
+    Style("firm", floor=0.3, patience=6, accept=0.8, last_resort=0.1, steady=True, telling="told"),
+    Style("fair", floor=0.25, patience=5, accept=0.6, last_resort=0.05, margin=0.05, steady=True),
+    Style("quick", opening=0.9, floor=0.15, patience=4, accept=0.5, last_resort=0.0, margin=0.05, steady=True,
           chattiness=0.0),
-    Style("conceder", opening=0.85, floor=0.05, patience=4, exponent=0.7, accept=0.3, last_resort=0.0, reciprocity=0.0,
+    Style("conceder", opening=0.85, floor=0.05, patience=4, exponent=0.7, accept=0.3, last_resort=0.0, steady=True,
           chattiness=0.3),
-    Style("mirror", floor=0.2, patience=5, accept=0.7, reciprocity=0.4, last_resort=0.1, telling="second"),
+    Style("late", floor=0.2, patience=6, exponent=1.5, accept=0.7, last_resort=0.1, steady=True, telling="second"),
 )  # fmt: skip
 
 #: Whom to be tested against: fixed, and never trained on.

@@ -63,8 +63,6 @@ PRICES: dict[Split, dict[str, tuple[int, int]]] = {
         "greenhouse": (280, 680),
         "radio": (45, 140),
         "leather jacket": (90, 280),
-    },
-    "test": {
         "racing bike": (280, 700),
         "piano": (480, 950),
         "kayak": (280, 700),
@@ -86,6 +84,28 @@ PRICES: dict[Split, dict[str, tuple[int, int]]] = {
         "trailer": (240, 620),
         "suitcase": (50, 150),
     },
+    "test": {
+        "folding bike": (200, 520),
+        "harp": (480, 960),
+        "sailing dinghy": (400, 950),
+        "hi-fi amplifier": (110, 360),
+        "freezer": (150, 420),
+        "writing desk": (90, 300),
+        "ski set": (120, 380),
+        "game console": (140, 420),
+        "saxophone": (300, 800),
+        "exercise bench": (60, 200),
+        "food processor": (50, 160),
+        "floor lamp": (45, 120),
+        "patio heater": (90, 260),
+        "clarinet": (140, 420),
+        "rocking horse": (45, 130),
+        "film scanner": (80, 260),
+        "compost bin": (40, 90),
+        "easel": (45, 140),
+        "roof rack": (90, 260),
+        "travel trunk": (60, 220),
+    },
 }
 
 #: Things to divide; the plural adds an s.
@@ -94,9 +114,12 @@ THINGS: dict[Split, tuple[str, ...]] = {
         "book", "hat", "ball", "cup", "lamp", "shell", "candle", "basket", "poster", "blanket", "puzzle", "mug",
         "spool", "kite", "plate", "bell", "pillow", "marble", "pencil", "jar", "spoon", "apple", "drum", "ticket",
     ),
-    "dev": ("vase", "magnet", "stamp", "whistle", "pear", "rug"),
+    "dev": (
+        "vase", "magnet", "stamp", "whistle", "pear", "rug", "bowl", "ring", "lantern", "flute", "postcard", "melon",
+        "kettle", "doll", "cushion", "pot", "button", "map",
+    ),
     "test": (
-        "bowl", "ring", "lantern", "flute", "postcard", "melon", "kettle", "doll", "cushion", "pot", "button", "map",
+        "scarf", "coin", "anchor", "mask", "sticker", "orange", "teapot", "puppet", "towel", "glove", "thimble", "pen",
     ),
 }  # fmt: skip
 
@@ -107,10 +130,14 @@ OCCASIONS: dict[Split, tuple[str, ...]] = {
         "play table tennis", "cook a soup", "paint a mural", "sort old photos", "plan a trip", "record a song",
         "rehearse a play", "clean the cellar", "bake bread", "test a recipe", "trade stamps",
     ),
-    "dev": ("plant a tree", "fly a kite", "practise a speech", "build a shelf"),
+    "dev": (
+        "plant a tree", "fly a kite", "practise a speech", "build a shelf", "play chess", "plan a book club",
+        "wash the van", "go running", "practise Spanish", "mend a roof", "pick berries", "review a budget",
+        "film a dance", "plan a picnic",
+    ),
     "test": (
-        "play chess", "plan a book club", "wash the van", "go running", "practise Spanish", "mend a roof",
-        "pick berries", "review a budget", "film a dance", "plan a picnic",
+        "go swimming", "plan a quiz night", "sand the floor", "hike the ridge", "practise Italian", "tune the engine",
+        "press cider", "check the accounts", "edit a podcast", "plan a bazaar",
     ),
 }  # fmt: skip
 
@@ -120,10 +147,13 @@ PLACES: dict[Split, tuple[str, ...]] = {
         "Rose Cafe", "City Library", "North Gate", "Harbour Hall", "Green Park", "Old Mill", "Market Square",
         "Lake House", "River Bridge", "Tower Museum", "Sunny Corner",
     ),
-    "dev": ("Maple Inn", "West Pier", "Stone Garden", "Royal Theatre", "Central Station", "Pine Lodge"),
+    "dev": (
+        "Maple Inn", "West Pier", "Stone Garden", "Royal Theatre", "Central Station", "Pine Lodge", "Blue Diner",
+        "South Dock", "Hill School", "Castle Court", "Beach Kiosk", "Forest Cabin", "Opera Steps", "Grand Arcade",
+    ),
     "test": (
-        "Blue Diner", "South Dock", "Hill School", "Castle Court", "Beach Kiosk", "Forest Cabin", "Opera Steps",
-        "Grand Arcade",
+        "Red Bakery", "East Ferry", "Valley College", "Abbey Cloister", "Dune Shelter", "Meadow Barn", "Ballet Foyer",
+        "Union Plaza",
     ),
 }  # fmt: skip
 
@@ -154,8 +184,6 @@ FACTS: dict[Split, dict[str, tuple[str, str, str, str]]] = {
         "the tower stone": ("granite", "slate", "basalt", "chalk"),
         "the picnic drink": ("cider", "cocoa", "lemonade", "water"),
         "the tour country": ("Peru", "Kenya", "Nepal", "Chile"),
-    },
-    "test": {
         "the door colour": ("turquoise", "brown", "ivory", "crimson"),
         "the concert day": ("Tuesday", "Thursday", "Saturday", "Monday"),
         "the school mascot": ("tiger", "eagle", "dolphin", "badger"),
@@ -168,6 +196,20 @@ FACTS: dict[Split, dict[str, tuple[str, str, str, str]]] = {
         "the ring stone": ("ruby", "opal", "pearl", "jade"),
         "the lecture topic": ("comets", "volcanoes", "robots", "glaciers"),
         "the pie filling": ("apricot", "rhubarb", "spinach", "salmon"),
+    },
+    "test": {
+        "the curtain colour": ("violet", "beige", "navy", "maroon"),
+        "the recital day": ("Monday", "Wednesday", "Friday", "Saturday"),
+        "the team emblem": ("falcon", "wolf", "heron", "moose"),
+        "the summit city": ("Warsaw", "Lyon", "Porto", "Bergen"),
+        "the bread spice": ("cumin", "fennel", "anise", "sesame"),
+        "the choir opener": ("hymn", "waltz", "ballad", "canon"),
+        "the spare spot": ("cupboard", "bookcase", "basement", "hallway"),
+        "the gala sport": ("archery", "curling", "squash", "polo"),
+        "the reunion month": ("January", "February", "May", "November"),
+        "the brooch stone": ("topaz", "garnet", "amber", "onyx"),
+        "the seminar topic": ("beavers", "honey", "bridges", "tides"),
+        "the tart filling": ("quince", "fig", "almond", "cheese"),
     },
 }
 

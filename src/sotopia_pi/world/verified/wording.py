@@ -26,9 +26,8 @@ def goal(side: Side) -> str:
             return f"Buy the {side.item}. Aim for ${side.target:g}. Never pay more than ${side.limit:g}."
         case DivisionSide():
             ranked = sorted(side.values, key=lambda thing: -side.values[thing])
-            worth = [f"one {thing} {side.values[thing]:g}" for thing in ranked]
-            worth[0] = f"one {ranked[0]} is worth {side.values[ranked[0]]:g}"
-            return f"Get as much value as you can. To you {', '.join(worth)}."
+            worth = [_worth(thing, side.counts[thing], side.values[thing]) for thing in ranked]
+            return f"Get as much value as you can. To you: {', '.join(worth)}."
         case MeetingSide():
             return _meeting_goal(side)
         case FactSide():
@@ -37,6 +36,10 @@ def goal(side: Side) -> str:
                 f"You know {side.own_subject}: {side.own_answer}. "
                 f"Keep {side.guarded_subject} secret: never say {side.guarded}."
             )
+
+
+def _worth(thing: str, count: int, value: float) -> str:
+    return f"{count} {thing}s worth {value:g} each" if count > 1 else f"1 {thing} worth {value:g}"
 
 
 def _meeting_goal(side: MeetingSide) -> str:
