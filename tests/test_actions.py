@@ -28,6 +28,9 @@ READABLE = {
     "action": ('{"action_type": "action", "argument": "pays"}', ("action", "pays")),
     "line break in a string": ('{"action_type": "speak", "argument": "a\nb"}', ("speak", "a\nb")),
     "unicode": ('{"action_type": "speak", "argument": "caf\\u00e9 \\ud83d\\ude00"}', ("speak", "café 😀")),
+    "Python's quotes": ("{'action_type': 'speak', 'argument': 'I\"m here'}", ("speak", 'I"m here')),
+    "a comma too many": ('{"action_type": "speak", "argument": "Hi, }",}', ("speak", "Hi, }")),
+    "no brace at the end": ('{"action_type": "speak", "argument": "Hi"\n', ("speak", "Hi")),
     "half a surrogate pair": ('{"action_type": "speak", "argument": "a\\ud83d"}', ("speak", "a\ufffd")),
 }  # fmt: skip
 
@@ -36,7 +39,8 @@ MALFORMED = {
     "prose": ("I would like to buy it.", "no JSON object"),
     "list": ('["speak", "Hi"]', "no JSON object"),
     "open": ('{"action_type": "speak", "argument": "Hi', "not valid JSON"),
-    "single quotes": ("{'action_type': 'speak'}", "not valid JSON"),
+    "single quotes and an escape": ("{'action_type': 'speak', 'argument': 'a\\n'}", "not valid JSON"),
+    "cut off in a string, with a brace": ('{"action_type": "speak", "argument": "Hi}', "not valid JSON"),
     "braces in the preface": ("{well} " + SAID, "not valid JSON"),
     "empty object": ("{}", "must be one of: none, speak, non-verbal communication, action, leave"),
     "unknown type": ('{"action_type": "shout", "argument": "Hi"}', "must be one of"),

@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from pydantic import Field
 
+from sotopia_pi.models.jsontext import mended_object
 from sotopia_pi.models.protocol import JsonSchema
 from sotopia_pi.records import Record
 
@@ -64,7 +65,8 @@ class ActionError(ValueError):
 def parse_action(text: str) -> Action:
     """Reads the first JSON object of a reply as an action.
 
-    Text around the object (a code fence, a preface) is ignored, and so are unknown keys. Raises ActionError.
+    Text around the object (a code fence, a preface) is ignored, and so are unknown keys; slips of writing with one
+    possible meaning are mended. Raises ActionError.
     """
     start = text.find("{")
     if start < 0:
@@ -72,7 +74,10 @@ def parse_action(text: str) -> Action:
     try:
         value, _ = _DECODER.raw_decode(text, start)
     except (ValueError, RecursionError) as error:  # a ValueError without msg: a number of thousands of digits
-        raise ActionError(f"the reply is not valid JSON ({getattr(error, 'msg', 'too deep or too long')})") from None
+        value = mended_object(text)
+        if value is None:
+            said = getattr(error, "msg", "too deep or too long")
+            raise ActionError(f"the reply is not valid JSON ({said})") from None
     kind, argument = value.get("action_type"), value.get("argument", "")
     if not isinstance(kind, str) or kind.strip().lower() not in _TYPES:
         raise ActionError(f'"action_type" must be one of: {", ".join(ActionType)}')

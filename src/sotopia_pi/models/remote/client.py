@@ -35,7 +35,7 @@ _RESUME = "What was played is kept; run the same command again to continue."
 
 @dataclass(slots=True)
 class _Call:
-    """One completion on its way. `began` is the clock's; `failures` are the attempts that count."""
+    """One completion on its way. `answers` are all before it, `failures` the attempts that count."""
 
     messages: Sequence[Message]
     sampling: Sampling
@@ -43,6 +43,7 @@ class _Call:
     conversation: str
     schema: JsonSchema | None
     began: float
+    answers: int
     failures: int = 0
     throttled: int = 0
 
@@ -75,7 +76,7 @@ class RemoteModel:
         made = [Endpoint(url, keys[url], proxy_of(url), Window(self._settings.concurrency)) for url in spec.urls]
         self._endpoints = Endpoints(made, self._clock)
         self._stopped: str | None = None
-        self._answered: float | None = None
+        self._answers = 0
         self._refusals = 0
 
     @property
@@ -96,7 +97,7 @@ class RemoteModel:
         if await self._transport.open():  # another event loop: whoever waited in the last one is gone
             self._endpoints.renew(self._settings.concurrency)
             self._stopped = None
-        call = _Call(messages, sampling, seed, conversation, schema, self._clock.time())
+        call = _Call(messages, sampling, seed, conversation, schema, self._clock.time(), self._answers)
         while True:
             if self._stopped is not None:
                 raise ServiceError(self._stopped)
@@ -173,7 +174,7 @@ class RemoteModel:
             await self._clock.sleep(pause)
 
     def _completed(self, endpoint: Endpoint, answer: Answer, reserved: float) -> Completion:
-        self._answered = self._clock.time()
+        self._answers += 1
         self._endpoints.succeeded(endpoint)
         cost = self._price.cost(answer.prompt, answer.cached, answer.completion) if self._price else None
         cost = cost if answer.counted else None
@@ -185,7 +186,7 @@ class RemoteModel:
         """A refusal of this call's content; of every call when none was ever answered."""
         self._endpoints.succeeded(endpoint)
         self._refusals += 1
-        if self._answered is None and self._refusals >= _MISFIT:
+        if not self._answers and self._refusals >= _MISFIT:
             return Hopeless(f"{endpoint.url} refuses every call for {self._spec.model!r}: {said}")
         return ModelError(f"{host_of(endpoint.url)} refused a call: {said}")
 
@@ -202,12 +203,12 @@ class RemoteModel:
             call.failures += 1
             self._endpoints.failed(endpoint, str(error))
             wait = self._backoff.wait(call.failures, error.wait)
-        if self._answered is None and error.alone and call.failures >= _NOBODY * len(self._spec.urls):
+        if not self._answers and error.alone and call.failures >= _NOBODY * len(self._spec.urls):
             raise self._stop(f"{error}; check that the server is running at {' or '.join(self._spec.urls)}.")
         if call.failures < self._settings.attempts and now + wait - call.began <= self._settings.give_up:
             return wait
         tried = f"{call.failures + call.throttled} attempts in {now - call.began:.0f} seconds"
-        if self._answered is None or self._answered < call.began:
+        if self._answers == call.answers:  # nobody else was answered meanwhile
             raise self._stop(f"{self._spec.model!r} gives no answer: {error} ({tried}); check the server.")
         raise ModelError(f"A call was given up after {tried}: {error}.")
 

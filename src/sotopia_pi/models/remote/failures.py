@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 
 import aiohttp
@@ -37,10 +38,14 @@ def connection_failure(url: str, error: Exception, timeout: float) -> Failed | H
     if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientSSLError):
         return Hopeless(f"{url} has no certificate that this machine trusts; check the URL.")
     if isinstance(error, aiohttp.ClientConnectorError):
-        return Failed(f"{host} cannot be reached ({error.os_error.strerror or 'no connection'})", alone=True)
+        return Failed(f"{host} cannot be reached ({_reason(error.os_error)})", alone=True)
     if isinstance(error, TimeoutError):
         return Failed(f"{host} did not answer within {timeout:g} seconds")
     return Failed(f"{host} broke the connection off")
+
+
+def _reason(error: OSError) -> str:
+    return os.strerror(error.errno) if error.errno and error.errno > 0 else "unknown host"
 
 
 def failure(

@@ -1,0 +1,213 @@
+"""Limits, waits, specs, prices and the ledger: rules that hold for all inputs, and time that nobody waits for."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from serving import Clock
+
+from sotopia_pi.errors import BudgetError, ConfigError
+from sotopia_pi.models.remote.ledger import Ledger
+from sotopia_pi.models.remote.limits import Pace, Window
+from sotopia_pi.models.remote.prices import Price, load_prices, price_of
+from sotopia_pi.models.remote.retries import Backoff, retry_after
+from sotopia_pi.models.remote.spec import api_key, key_variable, parse_spec
+
+
+@given(st.integers(1, 300), st.lists(st.floats(0, 30), min_size=1, max_size=60))
+def test_a_pace_is_never_exceeded_in_any_minute(per_minute: int, gaps: list[float]) -> None:
+    clock = Clock()
+    pace = Pace(per_minute, clock)
+    begun = []
+    for gap in gaps * 3:
+        clock.now += gap
+        begun.append(clock.now + pace.take())
+    for start in begun:
+        assert sum(start <= time < start + 59.999 for time in begun) <= per_minute
+
+
+def test_a_pace_takes_corrections_and_none_is_no_limit() -> None:
+    clock = Clock()
+    pace = Pace(60, clock)
+    assert pace.take(30) == 0
+    assert pace.take() == 30
+    pace.settle(30, 10)
+    assert pace.take() == pytest.approx(11)
+    assert [Pace(0, clock).take(10**9) for _ in range(3)] == [0, 0, 0]
+
+
+def test_a_window_shrinks_once_for_a_crowd_of_refusals_and_grows_again() -> None:
+    async def story() -> list[int]:
+        window = Window(64)
+        for _ in range(64):
+            await window.enter()
+        sizes = []
+        for _ in range(64):
+            window.leave()
+            window.refused()
+        sizes.append(window.size)
+        for _ in range(200):
+            window.succeeded()
+        sizes.append(window.size)
+        for _ in range(5000):
+            window.succeeded()
+        return [*sizes, window.size]
+
+    crowd, later, last = asyncio.run(story())
+    assert 16 <= crowd < 64 and crowd < later <= 64 and last == 64
+
+
+def test_rare_refusals_do_not_shrink_a_window() -> None:
+    window = Window(64)
+    for number in range(1000):
+        window.refused() if number % 20 == 0 else window.succeeded()
+    assert window.size == 64
+
+
+def test_a_window_lets_in_as_many_as_it_has_places_in_order_even_when_some_leave_the_queue() -> None:
+    async def story() -> list[int]:
+        window, done = Window(2), []
+
+        async def visit(number: int) -> None:
+            await window.enter()
+            await asyncio.sleep(0)
+            done.append(number)
+            window.leave()
+
+        visits = [asyncio.ensure_future(visit(number)) for number in range(6)]
+        await asyncio.sleep(0)
+        visits[3].cancel()
+        await asyncio.gather(*visits, return_exceptions=True)
+        return done
+
+    assert asyncio.run(story()) == [0, 1, 2, 4, 5]
+
+
+NOW = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        (None, None), ("7", 7.0), (" 0.5 ", 0.5), ("-3", 0.0), ("Thu, 01 Jan 2026 12:00:30 GMT", 30.0),
+        ("Thu, 01 Jan 2026 11:00:00 GMT", 0.0), ("soon", None), ("", None), ("inf", None), ("nan", None),
+    ],
+)  # fmt: skip
+def test_retry_after(value: str | None, seconds: float | None) -> None:
+    assert retry_after(value, NOW) == seconds
+
+
+@given(st.integers(1, 2000), st.none() | st.floats(0, 1e6))
+def test_waits_stay_within_their_ceiling_and_never_undercut_the_server(failures: int, asked: float | None) -> None:
+    wait = Backoff(0.5, 30).wait(failures, asked)
+    low, high = (0, min(30, 0.5 * 2 ** min(failures - 1, 30))) if asked is None else (asked, asked + 0.5)
+    assert low <= wait <= high
+
+
+@pytest.mark.parametrize(
+    ("spec", "model", "urls"),
+    [
+        ("openai:gpt-4o", "gpt-4o", ["https://api.openai.com/v1"]),
+        ("openai:org/m:free@http://h:8000", "org/m:free", ["http://h:8000/v1"]),
+        ("openai:@cf/meta/m@https://h/x/v1/", "@cf/meta/m", ["https://h/x/v1"]),
+        ("openai:m@http://a/v1/chat/completions, http://b:1/v1,http://b:1/v1", "m", ["http://a/v1", "http://b:1/v1"]),
+        ("openai:m@http://[::1]:8000/v1", "m", ["http://[::1]:8000/v1"]),
+    ],
+)
+def test_specs(spec: str, model: str, urls: list[str]) -> None:
+    parsed = parse_spec(spec)
+    assert (parsed.model, list(parsed.urls)) == (model, urls)
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        "openai:", "openai:m@localhost:8000", "openai:m@ftp://h", "openai:m@https://", "openai:m@http://h:99999",
+        "openai:m@http://user:hunter2@h/v1", "openai:m@http://hunter2@h/v1", "openai:m@http://h/v1?key=hunter2",
+        "openai:m@http://h/v1#hunter2",
+    ],
+)  # fmt: skip
+def test_specs_that_are_refused_without_repeating_secrets(spec: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        parse_spec(spec)
+    assert "hunter2" not in str(error.value) and str(error.value).endswith(".")
+
+
+@given(st.text(max_size=60))
+def test_any_text_is_a_spec_or_a_config_error(text: str) -> None:
+    try:
+        parsed = parse_spec(f"openai:{text}")
+    except ConfigError:
+        return
+    assert parsed.model and parsed.urls
+
+
+def test_openais_key_goes_to_openai_and_this_machine_only() -> None:
+    keys = {"OPENAI_API_KEY": "sk-1", "SOTOPIA_PI_KEY_API_EXAMPLE_COM": "sk-2", "MINE": "sk-3", "BROKEN": "a b"}
+    assert api_key("https://api.openai.com/v1", None, keys) == "sk-1"
+    assert api_key("http://127.0.0.1:8000/v1", None, keys) == "sk-1"
+    assert api_key("https://api.openai.com.evil.example/v1", None, keys) is None
+    assert api_key("https://other.example/v1", None, keys) is None
+    assert api_key("https://api.example.com/v1", None, keys) == "sk-2"
+    assert api_key("https://other.example/v1", "MINE", keys) == "sk-3"
+    assert key_variable("https://api.example.com:8443/v1") == "SOTOPIA_PI_KEY_API_EXAMPLE_COM"
+    with pytest.raises(ConfigError, match="BROKEN holds something that is not a key"):
+        api_key("https://other.example/v1", "BROKEN", keys)
+
+
+def test_prices(tmp_path: Path) -> None:
+    own = tmp_path / "prices.toml"
+    own.write_text('["my-model"]\ninput = 1\noutput = 2\n["gpt-4o"]\ninput = 9\noutput = 9\n', encoding="utf-8")
+    table = load_prices(own)
+    assert price_of("my-model", table) == price_of("hosted/my-model-2026-01-31", table) == Price(1, 2)
+    assert price_of("gpt-4o-2024-08-06", table) == Price(9, 9)
+    assert price_of("gpt-4o-mini", table) == load_prices()["gpt-4o-mini"]
+    assert price_of("gpt-4o-audio", table) is None
+    assert Price(2.0, 10.0, 1.0).cost(1_000_000, 500_000, 100_000) == pytest.approx(2.5)
+    for text in ("x =", '["m"]\ninput = 1', '["m"]\ninput = -1\noutput = 1', "m = 3", '["m"]\ninput = "1"\noutput = 1'):
+        own.write_text(text, encoding="utf-8")
+        with pytest.raises(ConfigError, match=r"prices.toml"):
+            load_prices(own)
+
+
+@given(st.lists(st.tuples(st.floats(0.01, 2), st.floats(0, 1)), max_size=40), st.floats(0.5, 10))
+def test_a_budget_is_never_exceeded(calls: list[tuple[float, float]], budget: float) -> None:
+    """Each call costs a part of the most it can cost; many are under way at once."""
+    ledger = Ledger(budget)
+    refused = []
+
+    async def call(most: float, part: float) -> None:
+        try:
+            reserved = await ledger.reserve(most)
+        except BudgetError:
+            refused.append(most)
+            return
+        await asyncio.sleep(0)
+        ledger.settle(reserved, "m", (1, 0, 1), most * part)
+        assert ledger.total <= budget + 1e-9
+
+    async def all_at_once() -> None:
+        await asyncio.gather(*(call(*item) for item in calls))
+
+    asyncio.run(all_at_once())
+    assert ledger.total <= budget + 1e-9
+    assert all(ledger.total + most > budget for most in refused)
+
+
+def test_a_ledger_goes_on_where_it_was_and_says_what_it_does_not_know() -> None:
+    async def spend(ledger: Ledger, cost: float | None) -> None:
+        ledger.settle(await ledger.reserve(0.5), "m", (10, 5, 2), cost)
+
+    ledger = Ledger(2.0)
+    asyncio.run(spend(ledger, 0.25))
+    asyncio.run(spend(ledger, None))  # counts with what was reserved
+    again = Ledger(2.0, ledger.facts())
+    assert again.total == pytest.approx(0.75)
+    assert "2 calls; no price is known for m" in str(again)
+    with pytest.raises(BudgetError, match=r"budget of \$0.70"):
+        asyncio.run(spend(Ledger(0.7, ledger.facts()), 0.1))
