@@ -14,8 +14,8 @@ from sotopia_pi.episodes.records import Episode
 from sotopia_pi.errors import StoreError
 from sotopia_pi.ratings.records import Rating
 from sotopia_pi.store.database import Database, is_sqlite, parse_url
-from sotopia_pi.store.migrations import VERSION_KEY, migrate_once, stored_version
 from sotopia_pi.store.imports import Imports, add_tasks
+from sotopia_pi.store.migrations import VERSION_KEY, migrate_once, stored_version
 from sotopia_pi.store.queries import add_one, read_tasks, replace
 from sotopia_pi.store.rows import Row, episode_row, rating_row, read_episode, read_rating, turn_rows
 from sotopia_pi.store.schema import (
