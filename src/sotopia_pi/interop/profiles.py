@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
 from sotopia_pi.interop import fields
 from sotopia_pi.interop.problems import RecordError
 from sotopia_pi.interop.tags import plain, private
+from sotopia_pi.records import Record
 from sotopia_pi.world.records import AgeRange, Casting, Character, Relationship, Scenario
 
 #: The key under which our own record travels in a published one.
 OURS = "sotopia_pi"
+_R = TypeVar("_R", bound=Record)
 _NONE = ("", "nan", "none", "null")
 _PAIR = re.compile(r"[(\[]\s*(\d{1,3})\s*,\s*(\d{1,3})\s*[)\]]")
 
@@ -83,7 +85,7 @@ def read_relationship(record: Mapping[str, Any]) -> Relationship:
 
 def _listed(value: Any, what: str) -> str:
     """A constraint as text, "" for none of the many ways to write none."""
-    if value is None or value != value:  # NaN
+    if value is None:
         return ""
     if isinstance(value, list):
         value = str(value)
@@ -124,7 +126,7 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(name for name in names if name.lower() not in _NONE)
 
 
-def validated(kind: type[Any], values: Any) -> Any:
+def validated(kind: type[_R], values: Any) -> _R:
     """A record of `kind`; RecordError in one sentence where the values are not one."""
     try:
         return kind.model_validate(values)

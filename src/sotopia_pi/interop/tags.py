@@ -28,7 +28,8 @@ def private(text: str, role: int) -> str:
 
 
 def _tidy(text: str) -> str:
-    text = re.sub(r"\s+", " ", text).strip()
+    text = re.sub(r"[ \t\r]+", " ", text)
+    text = re.sub(r" ?\n(?: ?\n)* ?", "\n", text).strip()  # a list keeps its lines
     text = text.replace("( ", "(").replace(" )", ")")
     return _LABEL.sub(". ", text)
 
