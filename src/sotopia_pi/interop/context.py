@@ -18,6 +18,8 @@ _BACKGROUND = re.compile(
     r"(?:(?P<first>[^\s.]+)'s secrets?:\s*(?P<secret>.*))?",
     re.DOTALL,
 )
+#: Where a judge's instructions begin behind a transcript.
+_INSTRUCTIONS = ",\nBased on previous interactions, evaluate"
 #: What stands where somebody may not see a background or a goal.
 HIDDEN = "Unknown"
 
@@ -56,6 +58,8 @@ def read_context(prompt: str) -> tuple[Context, str]:
     backgrounds = tuple(parts.get(f"{name}'s background:", "") for name in names)
     goals = tuple(parts.get(f"{name}'s goal:", "") for name in names)
     rest = prompt[end.start() :] if end else ""
+    if _INSTRUCTIONS in rest:
+        rest = rest[: rest.rindex(_INSTRUCTIONS)]
     return Context(head["scenario"].strip(), names, backgrounds, goals), rest
 
 

@@ -99,7 +99,7 @@ def _segments(text: str, names: Sequence[str]) -> list[_Segment]:
     """The transcript cut at its own marks: the next number, in the first mark's layout, outside a speech."""
     found: list[_Segment] = []
     inline: bool | None = None
-    lines = text.splitlines()
+    lines = text.split("\n")
     for at, line in enumerate(lines):
         mark = _MARK.match(line)
         if mark is None:
