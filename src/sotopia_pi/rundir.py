@@ -61,7 +61,8 @@ class Run:
     def _agreeing(cls, folder: Path, stored: Config, config: Config, store: Store, quiet: bool) -> Self:
         """The run, unless config or prompts are others than those the tasks were drawn for."""
         run = cls(folder, config, store, quiet)
-        if store.stage("tasks") is None and not store.task_groups():
+        drawn = [group for group in store.task_groups() if "/" not in group]  # imported groups have one
+        if store.stage("tasks") is None and not drawn:
             _write(folder / CONFIG, configuration.to_toml(config))
             store.set_meta("prompts", run.prompts.version)
             return run

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from sotopia_pi.interop.lines import Line, read_lines
+from sotopia_pi.interop.lines import Line, read_lines, same_record
 from sotopia_pi.interop.problems import RecordError, Report
 from sotopia_pi.interop.published import Imported, Known, episode_id, read_episode
 from sotopia_pi.store import Store
@@ -94,7 +93,7 @@ def _store(job: _Import, page: Sequence[_Item]) -> None:
     made: list[tuple[_Item, Imported]] = []
     for item in page:
         if item.id in held:
-            if json.loads(held[item.id].text) == item.record:
+            if same_record(held[item.id].text, item.line):
                 job.report.known[job.stage] += 1
             else:
                 reason = "duplicate id: another record with it is stored"

@@ -56,6 +56,6 @@ def whole(record: Mapping[str, Any], *names: str) -> int:
         raise RecordError(f"{names[0]!r} is missing")
     if isinstance(value, str) and value.strip().isdecimal() and len(value) < 10:
         return int(value)
-    if isinstance(value, bool) or not isinstance(value, int | float) or value != int(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 1e9 or value != int(value):
         raise RecordError(f"{names[0]!r} is not a whole number")
     return int(value)

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from sotopia_pi.errors import StoreError
+from sotopia_pi.store.schema import storable
 
 #: Bytes of one record at most; a longer line is refused without being held in memory.
 LONGEST = 32 * 1024 * 1024
+_DEEPEST = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,16 +53,32 @@ def _read(number: int, raw: bytes) -> Line | None:
     if not text:
         return None
     try:
-        record = json.loads(text, parse_constant=_refuse)
+        record = _storable(json.loads(text, parse_constant=_refuse))
     except (ValueError, RecursionError) as error:
         reason = f"{error.msg}, column {error.colno}" if isinstance(error, json.JSONDecodeError) else str(error)
         return Line(number, problem=f"the line is not valid JSON ({reason})")
     if not isinstance(record, dict):
         return Line(number, problem="the line is not a JSON object")
-    if "\x00" in text:
-        return Line(number, problem="the line holds a NUL character")
     return Line(number, text, record)
+
+
+def _storable(value: Any, depth: int = 0) -> Any:
+    """The value with what no database can hold replaced in its texts; the line itself keeps it."""
+    if depth > _DEEPEST:
+        raise ValueError("it is nested too deeply")
+    if isinstance(value, str):
+        return storable(value)
+    if isinstance(value, list):
+        return [_storable(item, depth + 1) for item in value]
+    if isinstance(value, dict):
+        return {storable(key): _storable(item, depth + 1) for key, item in value.items()}
+    return value
 
 
 def _refuse(name: str) -> Any:
     raise ValueError(f"{name} is not a JSON number")
+
+
+def same_record(stored: str, line: Line) -> bool:
+    """Whether a stored text is the record of the line, however it is spaced."""
+    return stored == line.text or bool(_storable(json.loads(stored)) == line.record)

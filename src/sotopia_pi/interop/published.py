@@ -15,7 +15,7 @@ from sotopia_pi.interop import fields
 from sotopia_pi.interop.context import Context, read_background, read_context
 from sotopia_pi.interop.problems import RecordError
 from sotopia_pi.interop.profiles import OURS, validated
-from sotopia_pi.interop.scores import PUBLISHED, read_ratings
+from sotopia_pi.interop.scores import PUBLISHED, check_scores, read_ratings
 from sotopia_pi.interop.sotopia import make_task
 from sotopia_pi.interop.tags import plain, same_words
 from sotopia_pi.interop.transcript import make_turn, read_transcript
@@ -81,9 +81,14 @@ def _ours(value: Any, key: str, stage: str) -> Imported:
     if any(turn.role not in task.roles for turn in found.turns) or len(found.players) != len(task.roles):
         raise RecordError(f"{OURS!r} has an episode with other roles than its task")
     episode = found.model_copy(update={"key": key, "stage": stage, "task_id": task.id})
+    counts = [n for turn in found.turns for n in (turn.usage.prompt, turn.usage.cached, turn.usage.completion)]
+    if not all(0 <= n < 2**31 for n in (found.repeat, *counts)) or not 0 <= found.seed < 2**63:
+        raise RecordError(f"{OURS!r} has a seed or a count that cannot be stored")
     ratings = tuple(validated(Rating, item) for item in value["ratings"])
-    if any(rating.role not in task.roles for rating in ratings):
-        raise RecordError(f"{OURS!r} has a rating of a role that there is not")
+    for rating in ratings:
+        if rating.role not in task.roles:
+            raise RecordError(f"{OURS!r} has a rating of a role that there is not")
+        check_scores(rating.scores, rating.role)
     return Imported(task, episode, tuple(rating.model_copy(update={"episode": key}) for rating in ratings))
 
 

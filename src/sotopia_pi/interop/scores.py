@@ -53,6 +53,11 @@ def _rating(key: str, role: int, rater: str, entry: Any, reasons: dict[str, str]
     return Rating(episode=key, role=role, rater=rater, scores=scores, reasons=kept)
 
 
+def check_scores(entry: Mapping[str, Any], role: int) -> None:
+    """RecordError for a score out of its dimension's range."""
+    _scores(entry, role)
+
+
 def _scores(entry: Mapping[str, Any], role: int) -> dict[str, float]:
     scores: dict[str, float] = {}
     for name, value in entry.items():

@@ -11,7 +11,7 @@ from typing import Any
 
 from sotopia_pi.errors import WorldError
 from sotopia_pi.interop import fields
-from sotopia_pi.interop.lines import Line, read_lines
+from sotopia_pi.interop.lines import Line, read_lines, same_record
 from sotopia_pi.interop.problems import RecordError, Report
 from sotopia_pi.interop.profiles import OURS, read_character, read_relationship, read_scenario
 from sotopia_pi.store import Store
@@ -94,7 +94,7 @@ def _read(job: _Import, kind: str) -> None:
         batch = Batch()
         for line, id, record in page:
             if id in held:
-                if json.loads(held[id].text) == record:
+                if same_record(held[id].text, line):
                     job.report.known[kind] += 1
                 else:
                     job.report.problem(FILES[kind], line.number, "duplicate id: another record with it is stored", id)
