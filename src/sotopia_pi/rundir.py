@@ -72,7 +72,8 @@ class Run:
     def _agreeing(cls, run: Self, stored: Config) -> Self:
         """The run, unless config or prompts are others than those the tasks were drawn for."""
         folder, config, store = run.folder, run.config, run.store
-        if store.stage("tasks") is None and not store.task_groups():
+        drawn = [group for group in store.task_groups() if "/" not in group]  # imported groups have one
+        if store.stage("tasks") is None and not drawn:
             _write(folder / CONFIG, configuration.to_toml(config))
             store.set_meta("prompts", run.prompts.version)
             return run

@@ -159,4 +159,24 @@ def _samples(connection: Connection) -> None:
         connection.execute(text(statement))
 
 
-MIGRATIONS: list[Callable[[Connection], None]] = [_initial, _costs, _samples]
+_IMPORTS = """
+CREATE TABLE imports (
+  kind {text} NOT NULL,
+  source_id {text} NOT NULL,
+  position INTEGER NOT NULL,
+  our_id {text} NOT NULL,
+  original {text} NOT NULL,
+  PRIMARY KEY (kind, source_id)
+);
+CREATE INDEX imports_in_order ON imports (kind, position);
+CREATE INDEX imports_by_our_id ON imports (our_id)
+"""
+
+
+def _imports(connection: Connection) -> None:
+    """A table of imported records as they were published."""
+    for statement in _IMPORTS.format(text=_TEXT[connection.dialect.name]).split(";"):
+        connection.execute(text(statement))
+
+
+MIGRATIONS: list[Callable[[Connection], None]] = [_initial, _costs, _samples, _imports]

@@ -140,3 +140,14 @@ STAGES = Table(
     Column("position", Integer),
     Column("facts", Json),
 )
+
+#: Records of other programs, letter for letter as their file had them, so that an export gives back what was imported.
+IMPORTS = Table(
+    "imports",
+    METADATA,
+    Column("kind", Words, primary_key=True),
+    Column("source_id", Words, primary_key=True),
+    Column("position", Integer),
+    Column("our_id", Words),
+    Column("original", Words),
+)

@@ -14,23 +14,21 @@ from sotopia_pi.episodes.records import Episode
 from sotopia_pi.errors import StoreError
 from sotopia_pi.ratings.records import Rating
 from sotopia_pi.store.database import Database, is_sqlite, parse_url
+from sotopia_pi.store.imports import Imports, add_tasks
 from sotopia_pi.store.migrations import VERSION_KEY, migrate_once, stored_version
-from sotopia_pi.store.queries import add, insert_all, read_tasks, replace
+from sotopia_pi.store.queries import insert_all, read_tasks, replace
 from sotopia_pi.store.rows import Row, episode_row, rating_row, read_episode, read_rating, turn_rows
 from sotopia_pi.store.schema import (
-    CHARACTERS,
     EPISODES,
     META,
     RATINGS,
-    SCENARIOS,
     SELECTIONS,
     STAGES,
-    TASK_CHARACTERS,
     TASK_GROUPS,
     TASKS,
     TURNS,
 )
-from sotopia_pi.world.records import Character, Scenario, SocialTask
+from sotopia_pi.world.records import SocialTask
 
 #: How many episodes or ratings are in memory at a time when they are streamed; far below SQLite's limit of 32,766
 #: values per query.
@@ -93,6 +91,11 @@ class Store:
         """Closes every connection."""
         self.close()
 
+    @property
+    def imports(self) -> Imports:
+        """What was imported, as it was published."""
+        return Imports(self._database)
+
     # Facts about the run
 
     def meta(self, key: str) -> Any | None:
@@ -134,24 +137,8 @@ class Store:
 
     def add_tasks(self, group: str, tasks: Iterable[SocialTask]) -> None:
         """Appends tasks to a group in their order; those that the group holds keep their place."""
-        tasks = list(tasks)
         with self._database.writing(alone=True) as connection:
-            characters = {character.id: character for task in tasks for character in task.characters}
-            scenarios = {task.scenario.id: task.scenario for task in tasks}
-            add(connection, CHARACTERS, [_record_row(id, record) for id, record in characters.items()])
-            add(connection, SCENARIOS, [_record_row(id, record) for id, record in scenarios.items()])
-            add(connection, TASKS, [{"id": task.id, "scenario_id": task.scenario.id} for task in tasks])
-            cast = [
-                {"task_id": task.id, "role": role, "character_id": character.id}
-                for task in tasks
-                for role, character in enumerate(task.characters)
-            ]
-            add(connection, TASK_CHARACTERS, cast)
-            query = select(TASK_GROUPS.c.task_id).where(TASK_GROUPS.c.name == group)
-            held = set(connection.scalars(query))
-            new = [id for id in dict.fromkeys(task.id for task in tasks) if id not in held]
-            rows = [{"name": group, "position": len(held) + n, "task_id": id} for n, id in enumerate(new)]
-            add(connection, TASK_GROUPS, rows)
+            add_tasks(connection, group, list(tasks))
 
     def tasks(self, group: str) -> list[SocialTask]:
         """The tasks of a group in their order; empty if there is no such group."""
@@ -328,7 +315,3 @@ class Store:
 
 def _identity(row: Row) -> tuple[str, int, str, int]:
     return row["episode_key"], row["role"], row["rater"], row["sample"]
-
-
-def _record_row(id: str, record: Character | Scenario) -> Row:
-    return {"id": id, "record": record.model_dump(mode="json")}

@@ -1,0 +1,101 @@
+"""Published scores and reasons as ratings, one per role."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sotopia_pi.interop.problems import RecordError
+from sotopia_pi.ratings.records import DIMENSIONS, Rating
+
+#: The rater of published scores whose judge is not named.
+PUBLISHED = "published"
+_FAILED = "the published rating failed"
+_OVERALL = ("overall_score", "overall")
+#: Names that other files use for a dimension.
+_OTHER_NAMES = {
+    "bel": "believability", "rel": "relationship", "kno": "knowledge", "sec": "secret", "soc": "social_rules",
+    "fin": "financial_and_material_benefits", "financial": "financial_and_material_benefits",
+    "secrets": "secret", "goal_completion": "goal",
+}  # fmt: skip
+_SECTION = re.compile(r"^Agent (\d+) comments:[ \t]*$", re.MULTILINE)
+_REASON = re.compile(r"^(\w+): ", re.MULTILINE)
+
+
+def read_ratings(key: str, rater: str, rewards: Any, reasoning: str, roles: int) -> tuple[Rating, ...]:
+    """One rating per role; none where the record has no rewards. RecordError for scores that cannot be.
+
+    A role's entry is `[overall, {dimension: score}]`, the scores alone, or the number 0 where rating failed.
+    """
+    if rewards is None or rewards == []:
+        return ()
+    if not isinstance(rewards, list) or len(rewards) != roles:
+        found = f"{len(rewards)} entries" if isinstance(rewards, list) else "no list"
+        raise RecordError(f"the rewards are {found} for {roles} roles")
+    reasons = read_reasons(reasoning)
+    return tuple(_rating(key, role, rater, entry, reasons.get(role, {})) for role, entry in enumerate(rewards))
+
+
+def _rating(key: str, role: int, rater: str, entry: Any, reasons: dict[str, str]) -> Rating:
+    if isinstance(entry, int | float) and not isinstance(entry, bool) and entry == 0:
+        return Rating(episode=key, role=role, rater=rater, failure=f"{_FAILED} (0.0)")
+    if isinstance(entry, list) and len(entry) == 2 and isinstance(entry[1], dict):
+        _number(entry[0], "overall", role)
+        entry = entry[1]
+    if not isinstance(entry, dict):
+        raise RecordError(f"the reward of role {role} is neither [overall, scores] nor 0.0")
+    scores = _scores(entry, role)
+    if not scores:
+        return Rating(episode=key, role=role, rater=rater, failure=f"{_FAILED} (no scores)")
+    kept = {name: text for name, text in reasons.items() if name in scores}
+    return Rating(episode=key, role=role, rater=rater, scores=scores, reasons=kept)
+
+
+def check_scores(entry: Mapping[str, Any], role: int) -> None:
+    """RecordError for a score out of its dimension's range."""
+    _scores(entry, role)
+
+
+def _scores(entry: Mapping[str, Any], role: int) -> dict[str, float]:
+    scores: dict[str, float] = {}
+    for name, value in entry.items():
+        if name in _OVERALL:
+            _number(value, name, role)
+            continue
+        dimension = _dimension(name)
+        number = _number(value, name, role)
+        low, high = DIMENSIONS.get(dimension, (-math.inf, math.inf))
+        if not low <= number <= high:
+            raise RecordError(f"the {name} of role {role} is {number:g}; it goes from {low} to {high}")
+        if dimension in scores:
+            raise RecordError(f"role {role} has two scores for {dimension}")
+        scores[dimension] = number
+    return scores
+
+
+def _dimension(name: str) -> str:
+    plain = name.strip().lower().replace(" ", "_")
+    return _OTHER_NAMES.get(plain, plain)
+
+
+def _number(value: Any, name: str, role: int) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > 1e6:
+        raise RecordError(f"the {name} of role {role} is no number that a score can be")
+    return float(value)
+
+
+def read_reasons(text: str) -> dict[int, dict[str, str]]:
+    """A judge's reasons by role and dimension, from SOTOPIA's printed comments; empty where there are none."""
+    marks = list(_SECTION.finditer(text))
+    ends: Sequence[int] = [*(mark.start() for mark in marks[1:]), len(text)]
+    found: dict[int, dict[str, str]] = {}
+    for mark, end in zip(marks, ends, strict=True):
+        section = text[mark.end() : end]
+        heads = [head for head in _REASON.finditer(section) if _dimension(head[1]) in DIMENSIONS]
+        stops = [*(head.start() for head in heads[1:]), len(section)]
+        found[int(mark[1]) - 1] = {
+            _dimension(head[1]): section[head.end() : stop].strip() for head, stop in zip(heads, stops, strict=True)
+        }
+    return found
