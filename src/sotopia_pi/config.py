@@ -114,7 +114,8 @@ class RoundConfig(_Section):
     `bc`: the expert plays both roles. `sr`: the parent policy plays with itself. The result is a policy `name`, which
     starts from `parent`'s weights. `repeats` is episodes per task. `select` names a rule and its parameters; `train`
     and `sampling` override the run's. `replay` adds the examples selected by earlier rounds to this round's. `rater` is
-    whose scores select: `auto` takes the verifier for verified tasks and the judge for open ones.
+    whose scores select: `auto` takes the verifier for verified tasks and the judge for open ones, `judge` the run's
+    judge for all; any other rater by its name, as reports give it.
     """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9+._-]*$")
@@ -126,7 +127,7 @@ class RoundConfig(_Section):
     replay: tuple[str, ...] = ()
     train: dict[str, Any] = Field(default_factory=dict)
     sampling: dict[str, Any] = Field(default_factory=dict)
-    rater: Literal["auto", "verifier", "judge"] = "auto"
+    rater: str = Field(default="auto", min_length=1)
 
 
 class EvaluationConfig(_Section):

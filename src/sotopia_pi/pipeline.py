@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import random
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -159,8 +159,8 @@ def _can_be_rated(run: Run, tasks: Iterable[SocialTask], where: str) -> list[Soc
         situation = repr(task.scenario.situation[:60])
         if run.config.judge is None:
             raise ConfigError(
-                f"{where}: the scenario {situation} has no check, and only a judge can rate it; "
-                "add [judge] model = … or give tasks with checks."
+                f"{where}: the scenario {situation} has no check, and only a judge can rate it; add a [judge] section "
+                "with a model, or give tasks with checks."
             )
         for part in ("policy", "expert", "partner"):
             if getattr(models, part).startswith(SCRIPTED):
@@ -257,12 +257,11 @@ def _say_judged(run: Run, stage: str, facts: Facts) -> None:
 
 def _selecting(run: Run, item: RoundConfig) -> Callable[[SocialTask], str]:
     """Whose scores select among the episodes of a task in a round."""
-    if item.rater == "verifier":
-        return lambda task: VERIFIER
-    if item.rater == "judge" and run.config.judge:
-        name = judging.rater_of(run, run.config.judge)
-        return lambda task: name
-    return lambda task: judging.primary(run, task)
+    if item.rater == "auto":
+        return lambda task: judging.primary(run, task)
+    own = item.rater == "judge" and run.config.judge
+    name = judging.rater_of(run, own) if own else item.rater
+    return lambda task: name
 
 
 def _selectable(run: Run, item: RoundConfig) -> tuple[list[Rating], dict[str, str]]:
@@ -272,6 +271,9 @@ def _selectable(run: Run, item: RoundConfig) -> tuple[list[Rating], dict[str, st
     raters = {task_id: rater_for(run.store.task(task_id)) for task_id in dict.fromkeys(episodes.values())}
     by_rater = {rater: judging.ratings_by(run, stage, rater) for rater in dict.fromkeys(raters.values())}
     found = [rating for key, task in episodes.items() for rating in by_rater[raters[task]].get(key, {}).values()]
+    if episodes and not found:
+        known = ", ".join(run.store.raters(stage)) or "none"
+        raise ConfigError(f"No role of {stage} is rated by {', '.join(by_rater)}; its raters are: {known}.")
     return found, episodes
 
 
@@ -405,8 +407,9 @@ def report(run: Run) -> Facts:
     samples: dict[str, list[Any]] = {}
     audited: list[Audited] = []
     groups = _groups(run)
+    judges = sorted({judge for policy in policies(run) for judge in judging.judges_of(run, matchups.stage(policy))})
     for policy in policies(run):
-        rows, ratings, pairs = _evaluated(run, policy, groups)
+        rows, ratings, pairs = _evaluated(run, policy, groups, judges)
         results += rows
         audited += pairs
         samples[policy] = [
@@ -450,11 +453,10 @@ def _groups(run: Run) -> dict[str, tuple[str, str]]:
 
 
 def _evaluated(
-    run: Run, policy: str, groups: Mapping[str, tuple[str, str]]
+    run: Run, policy: str, groups: Mapping[str, tuple[str, str]], judges: Sequence[str]
 ) -> tuple[list[Result], dict[str, dict[str, dict[int, Rating]]], list[Audited]]:
     """A policy's rows by the rater that counts, then once more by every other judge; its ratings; what is audited."""
     stage = matchups.stage(policy)
-    judges = judging.judges_of(run, stage)
     raters = dict.fromkeys([*(rater for _, rater in groups.values()), *judges])
     ratings = {rater: judging.ratings_by(run, stage, rater) for rater in raters}
     main: list[Result] = []
@@ -465,10 +467,11 @@ def _evaluated(
         label, counts = groups[task.id]
         row = matchups.result(policy, label, task, episode, ratings[counts].get(episode.key, {}), counts)
         main.append(row)
-        for judge in judges:
+        for number, judge in enumerate(judges, 1):
             found = ratings[judge].get(episode.key)
             if found and judge != counts:
-                other = matchups.result(policy, f"{label}, by {judge}", task, episode, found, judge)
+                again = f"judged {label}" if len(judges) == 1 else f"judged {label} ({number})"
+                other = matchups.result(policy, again, task, episode, found, judge)
                 others.append(replace(other, main=False))
                 if counts == VERIFIER and row.goal is not None and other.goal is not None:
                     audited.append(Audited(policy, judge, row.scenario_id, row.goal, other.goal))

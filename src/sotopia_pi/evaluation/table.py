@@ -77,7 +77,7 @@ def _estimate(found: Mapping[str, Any] | None) -> str:
 
 def _audited(row: Mapping[str, Any]) -> list[str]:
     return [
-        _cut(row["judge"], _PAIR),
+        _cut(row["judge"].removeprefix("judge:"), _PAIR),
         _cut(row["policy"], _NAME),
         str(row["n"]),
         number(row["pearson"]),

@@ -43,7 +43,7 @@ def rater_name(spec: str, dimensions: Sequence[Dimension] = SEVEN, prompts: Prom
     model = re.split(r"@https?://", spec.strip())[0]
     if PurePath(model).is_absolute() or model.startswith((".", "~")):
         model = PurePath(model).name
-    return f"{JUDGE}{model.removeprefix('fake:') or 'fake'}:{content_hash(asked)[:8]}"
+    return f"{JUDGE}{model}:{content_hash(asked)[:8]}"
 
 
 class Judge:
