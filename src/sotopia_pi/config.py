@@ -97,6 +97,7 @@ class RoundConfig(_Section):
     `bc`: the expert plays both roles. `sr`: the parent policy plays with itself. The result is a policy `name`, which
     starts from `parent`'s weights. `repeats` is episodes per task. `select` names a rule and its parameters; `train`
     and `sampling` override the run's. `replay` adds the examples selected by earlier rounds to this round's.
+    `episodes` names imported episodes ("import/NAME") that are rated already and are used in place of playing any.
     """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9+._-]*$")
@@ -106,6 +107,7 @@ class RoundConfig(_Section):
     tasks: int = Field(default=0, ge=0)
     select: dict[str, Any] = Field(default_factory=lambda: {"rule": "top_k", "k": 2})
     replay: tuple[str, ...] = ()
+    episodes: str | None = Field(default=None, pattern=r"^import/[A-Za-z0-9][A-Za-z0-9._-]*$")
     train: dict[str, Any] = Field(default_factory=dict)
     sampling: dict[str, Any] = Field(default_factory=dict)
 

@@ -61,7 +61,12 @@ def _stage(run: Run, name: str, work: Callable[[], Facts]) -> Facts:
 
 def episode_stages(run: Run) -> list[str]:
     """The names of all stages that play episodes."""
-    return [*(f"collect/{item.name}" for item in run.config.rounds), *(matchups.stage(p) for p in policies(run))]
+    return [*dict.fromkeys(stage_of(item) for item in run.config.rounds), *(matchups.stage(p) for p in policies(run))]
+
+
+def stage_of(item: RoundConfig) -> str:
+    """The stage whose episodes a round selects from: its own, or that of imported ones."""
+    return item.episodes or f"collect/{item.name}"
 
 
 def forget_failures(run: Run) -> None:
@@ -146,6 +151,8 @@ def collect(run: Run, item: RoundConfig) -> Facts:
     _need(run, "tasks")
 
     def work() -> Facts:
+        if item.episodes:
+            return _imported(run, item.episodes)
         plans = [
             Plan(
                 stage=f"collect/{item.name}",
@@ -161,8 +168,29 @@ def collect(run: Run, item: RoundConfig) -> Facts:
         return dict(run.play(f"collect {item.name}", plans, sampling))
 
     facts = _stage(run, f"collect/{item.name}", work)
-    run.say(f"collect    {item.name}: {facts['completed']} episodes of {player} with itself, {facts['failed']} failed")
+    played = f"imported episodes ({item.episodes})" if item.episodes else f"episodes of {player} with itself"
+    run.say(f"collect    {item.name}: {facts['completed']} {played}, {facts['failed']} failed")
     return facts
+
+
+def _imported(run: Run, stage: str) -> Facts:
+    """How many imported episodes there are. ConfigError when there are none."""
+    completed, failed = run.store.counts(stage)
+    if not completed:
+        raise ConfigError(
+            f"There are no episodes {stage!r} in {run.folder}; import some with `sotopia-pi import episodes FILE.jsonl "
+            f"--name {stage.removeprefix('import/')} --out {run.folder}`."
+        )
+    return {"planned": completed + failed, "completed": completed, "failed": failed}
+
+
+def _only_rater(run: Run, stage: str) -> str:
+    """Who rated the imported episodes. ConfigError when that is nobody or several."""
+    raters = sorted({rating.rater for rating in run.store.ratings(stage)})
+    if len(raters) != 1:
+        found = f"rated by {', '.join(raters)}; import each judge's under a name of its own" if raters else "not rated"
+        raise ConfigError(f"The episodes {stage!r} are {found}.")
+    return raters[0]
 
 
 def _spread(tasks: list[SocialTask], count: int) -> list[SocialTask]:
@@ -188,12 +216,13 @@ def rate(run: Run, stage: str) -> Facts:
 
 def select(run: Run, item: RoundConfig) -> Facts:
     """Chooses the (episode, role) pairs that are imitated. TrainingError when the rule chooses none."""
-    stage = f"collect/{item.name}"
-    _need(run, stage)
+    stage = stage_of(item)
+    _need(run, f"collect/{item.name}")
 
     def work() -> Facts:
         tasks = {episode.key: episode.task_id for episode in run.store.episodes(stage)}
-        ratings = list(run.store.ratings(stage, VERIFIER))
+        rater = _only_rater(run, stage) if item.episodes else VERIFIER
+        ratings = list(run.store.ratings(stage, rater))
         candidates = [
             Candidate(r.episode, r.role, tasks[r.episode], r.scores["goal"], r.overall)
             for r in ratings

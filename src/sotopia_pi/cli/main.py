@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from sotopia_pi import __version__
-from sotopia_pi.cli import run, stages
+from sotopia_pi.cli import data, run, stages
 from sotopia_pi.errors import SotopiaError
 
 #: The exit code of a program that was interrupted from the keyboard, as shells know it.
@@ -26,6 +26,7 @@ def parser() -> argparse.ArgumentParser:
     verbs = top.add_subparsers(title="verbs", dest="verb", required=True, metavar="VERB")
     run.add(verbs)
     stages.add(verbs)
+    data.add(verbs)
     return top
 
 
