@@ -115,7 +115,8 @@ class RoundConfig(_Section):
     starts from `parent`'s weights. `repeats` is episodes per task. `select` names a rule and its parameters; `train`
     and `sampling` override the run's. `replay` adds the examples selected by earlier rounds to this round's. `rater` is
     whose scores select: `auto` takes the verifier for verified tasks and the judge for open ones, `judge` the run's
-    judge for all; any other rater by its name, as reports give it.
+    judge for all; any other rater by its name, as reports give it. `episodes` names imported episodes ("import/NAME")
+    that are rated already and are used in place of playing any.
     """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9+._-]*$")
@@ -125,6 +126,7 @@ class RoundConfig(_Section):
     tasks: int = Field(default=0, ge=0)
     select: dict[str, Any] = Field(default_factory=lambda: {"rule": "top_k", "k": 2})
     replay: tuple[str, ...] = ()
+    episodes: str | None = Field(default=None, pattern=r"^import/[A-Za-z0-9][A-Za-z0-9._-]*$")
     train: dict[str, Any] = Field(default_factory=dict)
     sampling: dict[str, Any] = Field(default_factory=dict)
     rater: str = Field(default="auto", min_length=1)

@@ -67,7 +67,12 @@ def _stage(run: Run, name: str, work: Callable[[], Facts]) -> Facts:
 
 def episode_stages(run: Run) -> list[str]:
     """The names of all stages that play episodes."""
-    return [*(f"collect/{item.name}" for item in run.config.rounds), *(matchups.stage(p) for p in policies(run))]
+    return [*dict.fromkeys(stage_of(item) for item in run.config.rounds), *(matchups.stage(p) for p in policies(run))]
+
+
+def stage_of(item: RoundConfig) -> str:
+    """The stage whose episodes a round selects from: its own, or that of imported ones."""
+    return item.episodes or f"collect/{item.name}"
 
 
 def forget_failures(run: Run) -> None:
@@ -196,6 +201,8 @@ def collect(run: Run, item: RoundConfig) -> Facts:
     _need(run, "tasks")
 
     def work() -> Facts:
+        if item.episodes:
+            return _imported(run, item.episodes)
         plans = [
             Plan(
                 stage=f"collect/{item.name}",
@@ -213,8 +220,29 @@ def collect(run: Run, item: RoundConfig) -> Facts:
 
     facts = _stage(run, f"collect/{item.name}", work)
     _say_judged(run, f"collect/{item.name}", facts)
-    run.say(f"collect    {item.name}: {facts['completed']} episodes of {player} with itself, {facts['failed']} failed")
+    played = f"imported episodes ({item.episodes})" if item.episodes else f"episodes of {player} with itself"
+    run.say(f"collect    {item.name}: {facts['completed']} {played}, {facts['failed']} failed")
     return facts
+
+
+def _imported(run: Run, stage: str) -> Facts:
+    """How many imported episodes there are. ConfigError when there are none."""
+    completed, failed = run.store.counts(stage)
+    if not completed:
+        raise ConfigError(
+            f"There are no episodes {stage!r} in {run.folder}; import some with `sotopia-pi import episodes FILE.jsonl "
+            f"--name {stage.removeprefix('import/')} --out {run.folder}`."
+        )
+    return {"planned": completed + failed, "completed": completed, "failed": failed}
+
+
+def _only_rater(run: Run, stage: str) -> str:
+    """Who rated the imported episodes. ConfigError when that is nobody or several."""
+    raters = sorted({rating.rater for rating in run.store.ratings(stage)})
+    if len(raters) != 1:
+        found = f"rated by {', '.join(raters)}; name one of them as the round's rater" if raters else "not rated"
+        raise ConfigError(f"The episodes {stage!r} are {found}.")
+    return raters[0]
 
 
 def _spread(tasks: list[SocialTask], count: int) -> list[SocialTask]:
@@ -257,8 +285,11 @@ def _say_judged(run: Run, stage: str, facts: Facts) -> None:
 
 def _selecting(run: Run, item: RoundConfig) -> Callable[[SocialTask], str]:
     """Whose scores select among the episodes of a task in a round."""
-    if item.rater == "auto":
+    if item.rater == "auto" and not item.episodes:
         return lambda task: judging.primary(run, task)
+    if item.rater == "auto":
+        only = _only_rater(run, stage_of(item))
+        return lambda task: only
     own = item.rater == "judge" and run.config.judge
     name = judging.rater_of(run, own) if own else item.rater
     return lambda task: name
@@ -266,7 +297,7 @@ def _selecting(run: Run, item: RoundConfig) -> Callable[[SocialTask], str]:
 
 def _selectable(run: Run, item: RoundConfig) -> tuple[list[Rating], dict[str, str]]:
     """The ratings that a round selects by, and the task of each episode."""
-    stage, rater_for = f"collect/{item.name}", _selecting(run, item)
+    stage, rater_for = stage_of(item), _selecting(run, item)
     episodes = {episode.key: episode.task_id for episode in run.store.episodes(stage) if episode.completed}
     raters = {task_id: rater_for(run.store.task(task_id)) for task_id in dict.fromkeys(episodes.values())}
     by_rater = {rater: judging.ratings_by(run, stage, rater) for rater in dict.fromkeys(raters.values())}
@@ -279,8 +310,7 @@ def _selectable(run: Run, item: RoundConfig) -> tuple[list[Rating], dict[str, st
 
 def select(run: Run, item: RoundConfig) -> Facts:
     """Chooses the (episode, role) pairs that are imitated. TrainingError when the rule chooses none."""
-    stage = f"collect/{item.name}"
-    _need(run, stage)
+    _need(run, f"collect/{item.name}")
 
     def work() -> Facts:
         ratings, tasks = _selectable(run, item)

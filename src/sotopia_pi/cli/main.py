@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from sotopia_pi import __version__
-from sotopia_pi.cli import generate, overlap, run, stages
+from sotopia_pi.cli import data, generate, overlap, run, stages
 from sotopia_pi.errors import SotopiaError
 
 #: The exit code of a program that was interrupted from the keyboard, as shells know it.
@@ -28,6 +28,7 @@ def parser() -> argparse.ArgumentParser:
     stages.add(verbs)
     generate.add(verbs)
     overlap.add(verbs)
+    data.add(verbs)
     return top
 
 

@@ -38,9 +38,9 @@ def export_profiles(store: Store, folder: Path) -> dict[str, int]:
 
 
 def _own_tasks(store: Store) -> list[SocialTask]:
-    """The tasks of the run's groups that came from no casting file, each once."""
+    """The tasks that the run drew itself, each once; not those of imported episodes, which their file tells of."""
     known = {task.id for task in store.imports.tasks().values()}
-    tasks = {task.id: task for group in store.task_groups() for task in store.tasks(group)}
+    tasks = {task.id: task for group in store.task_groups() if "/" not in group for task in store.tasks(group)}
     return [task for id, task in tasks.items() if id not in known]
 
 
