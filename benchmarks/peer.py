@@ -58,6 +58,9 @@ def _rows(concurrent: int, ours: dict[str, Any], theirs: dict[str, Any] | None) 
             high, low = max(ours[name], theirs[name]), min(ours[name], theirs[name])
             text += f", peer {form.format(theirs[name])}: {high / low:.1f} times"
         rows.append((f"{concurrent} at once: {label}", text))
+    if theirs is not None:
+        ratio = theirs["characters"] / ours["new_characters"]
+        rows.append((f"{concurrent} at once: peer's characters to our new ones", f"{ratio:.1f} times"))
     finished = f"{ours['episodes']} of {COUNT}" + (f", peer {theirs['episodes']}" if theirs else "")
     return [*rows, (f"{concurrent} at once: finished and stored", finished)]
 

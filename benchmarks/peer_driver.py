@@ -20,8 +20,8 @@ os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
 os.environ["CUSTOM_API_KEY"] = "none"
 
 
-def main(cases: list[dict[str, Any]], url: str, concurrency: int) -> dict[str, float]:
-    """Seconds, CPU seconds, and how many episodes were played and stored."""
+def main(cases: list[dict[str, Any]], url: str, concurrency: int, out: Path) -> None:
+    """Writes seconds, CPU seconds, and how many episodes were played and stored; ends the process."""
     from sotopia.agents import LLMAgent
     from sotopia.database import AgentProfile, EnvironmentProfile, EpisodeLog, SotopiaDimensions
     from sotopia.envs import ParallelSotopiaEnv
@@ -53,6 +53,7 @@ def main(cases: list[dict[str, Any]], url: str, concurrency: int) -> dict[str, f
         prepared.append((env, agents))
 
     async def play() -> None:
+        began, cpu = time.monotonic(), _cpu()
         free = asyncio.Semaphore(concurrency)
 
         async def one(env: Any, agents: Any) -> None:
@@ -60,11 +61,12 @@ def main(cases: list[dict[str, Any]], url: str, concurrency: int) -> dict[str, f
                 await arun_one_episode(env, agents, tag="benchmark", push_to_db=True)
 
         await asyncio.gather(*(one(env, agents) for env, agents in prepared))
+        seconds, used = time.monotonic() - began, _cpu() - cpu
+        result = {"seconds": seconds, "cpu": used, "episodes": len(EpisodeLog.all())}
+        out.write_text(json.dumps(result), encoding="utf-8")
+        os._exit(0)  # its model library keeps tasks that do not end with the event loop
 
-    began, cpu = time.monotonic(), _cpu()
     asyncio.run(play())
-    seconds, used = time.monotonic() - began, _cpu() - cpu
-    return {"seconds": seconds, "cpu": used, "episodes": len(EpisodeLog.all())}
 
 
 def _cpu() -> float:
@@ -73,6 +75,5 @@ def _cpu() -> float:
 
 
 if __name__ == "__main__":
-    given, at, most, out = sys.argv[1:5]
-    result = main(json.loads(Path(given).read_text(encoding="utf-8")), at, int(most))
-    Path(out).write_text(json.dumps(result), encoding="utf-8")
+    given, at, most, written = sys.argv[1:5]
+    main(json.loads(Path(given).read_text(encoding="utf-8")), at, int(most), Path(written))

@@ -6,6 +6,7 @@ import inspect
 import re
 import tomllib
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from hypothesis import given, settings
@@ -196,9 +197,10 @@ def test_differences_name_settings_and_leave_runtime_out() -> None:
 def sections(model: type[BaseModel]) -> dict[str, type[BaseModel]]:
     found = {}
     for name, field in model.model_fields.items():
-        kind = RoundConfig if name == "rounds" else field.annotation
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
-            found[name] = kind
+        kinds = [RoundConfig] if name == "rounds" else [field.annotation, *get_args(field.annotation)]
+        for kind in kinds:
+            if isinstance(kind, type) and issubclass(kind, BaseModel):
+                found[name] = kind
     return found
 
 

@@ -17,7 +17,7 @@ from support import character, start
 
 from sotopia_pi.cli.main import main
 from sotopia_pi.config import load
-from sotopia_pi.errors import ConfigError, ModelError, SotopiaError, WorldError
+from sotopia_pi.errors import BudgetError, ConfigError, ModelError, SotopiaError, WorldError
 from sotopia_pi.models.fake import FakeModel
 from sotopia_pi.models.fake_scenarios import scenario_answer, scenario_model
 from sotopia_pi.models.protocol import Message, Sampling
@@ -227,6 +227,23 @@ def test_a_dead_model_stops_the_generation_and_it_can_be_continued(tmp_path: Pat
         generate(tmp_path, Shaky(lambda call: call > 7), 20, concurrency=1)
     assert len(used(tmp_path)) == 7
     assert made(generate(tmp_path, scenario_model(), 20)) == made(generate(tmp_path / "b", scenario_model(), 20))
+
+
+def test_a_model_that_cannot_write_does_not_use_up_all_prompts(tmp_path: Path) -> None:
+    for attempts in (30, 60):  # repeating the command goes on
+        with pytest.raises(
+            ModelError, match=r"30 prompts in a row gave nothing .* The last: There is no complete JSON"
+        ):
+            generate(tmp_path, FakeModel(lambda messages, seed: "No."), 100, concurrency=2)
+        assert attempts <= len(used(tmp_path)) <= attempts + 8
+
+
+def test_a_budget_stops_after_what_is_under_way(tmp_path: Path) -> None:
+    model = Shaky(lambda call: call > 10, BudgetError("No room."))
+    with pytest.raises(BudgetError):
+        generate(tmp_path, model, 50, concurrency=4)
+    journal = (tmp_path / "tasks.journal.jsonl").read_text(encoding="utf-8").splitlines()
+    assert len(journal) == 1 + 10 and len(used(tmp_path)) == 10
 
 
 def test_an_error_that_concerns_all_calls_stops_at_once(tmp_path: Path) -> None:

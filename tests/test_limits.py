@@ -199,6 +199,22 @@ def test_a_budget_is_never_exceeded(calls: list[tuple[float, float]], budget: fl
     assert all(ledger.total + most > budget for most in refused)
 
 
+def test_a_budget_is_refused_though_the_sum_of_what_was_reserved_leaves_a_residue() -> None:
+    """0.1 + 0.2 - 0.1 - 0.2 is more than 0; a call that waits for that to be given back would wait for ever."""
+    ledger = Ledger(0.35)
+
+    async def three() -> None:
+        first, second = await ledger.reserve(0.1), await ledger.reserve(0.2)
+        third = asyncio.ensure_future(ledger.reserve(0.3))
+        await asyncio.sleep(0)
+        ledger.settle(first, "m", (1, 0, 1), 0.1)
+        ledger.settle(second, "m", (1, 0, 1), 0.2)
+        await asyncio.wait_for(third, 30)
+
+    with pytest.raises(BudgetError):
+        asyncio.run(three())
+
+
 def test_a_ledger_goes_on_where_it_was_and_says_what_it_does_not_know() -> None:
     async def spend(ledger: Ledger, cost: float | None) -> None:
         ledger.settle(await ledger.reserve(0.5), "m", (10, 5, 2), cost)

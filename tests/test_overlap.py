@@ -295,18 +295,22 @@ def test_the_verb_shows_pairs_and_fails(tmp_path: Path, capsys: pytest.CaptureFi
 
 # A run
 
+FAKES = (
+    "rounds=[]",
+    "world.test={}",
+    "judge.model=fake:",
+    *(f"models.{m}=fake:" for m in ("policy", "expert", "partner")),
+)
+
 
 @pytest.mark.parametrize("overlap", ["refuse", "report"])
-def test_a_run_compares_its_tasks(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, overlap: str
-) -> None:
-    monkeypatch.setattr(pipeline, "_verified_only", lambda tasks, where: list(tasks), raising=False)  # no judge needed
+def test_a_run_compares_its_tasks(tmp_path: Path, capsys: pytest.CaptureFixture[str], overlap: str) -> None:
     other = task("Two strangers wait for a bus.", "Get the umbrella.", "Keep it dry.")
     late = task(f"{BOAT.parts[0]} It is late.")
     train = write(tmp_path / "train.jsonl", *(item.model_dump(mode="json") for item in (other, late)))
     test = write(tmp_path / "test.jsonl", task(BOAT.parts[0]).model_dump(mode="json"))
-    overrides = [f"world.train_tasks={train}", f"world.test_tasks={test}", f"world.overlap={overlap}", "rounds=[]"]
-    with Run.open(tmp_path / "run", load(None, [*overrides, 'models.policy="fake:"'])) as run:
+    overrides = [f"world.train_tasks={train}", f"world.test_tasks={test}", f"world.overlap={overlap}", *FAKES]
+    with Run.open(tmp_path / "run", load(None, overrides)) as run:
         if overlap == "refuse":
             with pytest.raises(ConfigError, match=r"Near-duplicates \(1\) of held-out scenarios.*wooden boat"):
                 pipeline.prepare_tasks(run)
@@ -317,14 +321,13 @@ def test_a_run_compares_its_tasks(
             assert len(run.store.tasks("train")) == 2
 
 
-def test_the_same_words_are_refused_whatever_the_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pipeline, "_verified_only", lambda tasks, where: list(tasks), raising=False)
+def test_the_same_words_are_refused_whatever_the_setting(tmp_path: Path) -> None:
     one = task(BOAT.parts[0])
     two = one.model_copy(update={"scenario": one.scenario.model_copy(update={"source": "elsewhere"})})
     files = [write(tmp_path / f"{n}.jsonl", t.model_dump(mode="json")) for n, t in enumerate((one, two))]
-    overrides = [f"world.train_tasks={files[0]}", f"world.test_tasks={files[1]}", "world.overlap=report", "rounds=[]"]
+    overrides = [f"world.train_tasks={files[0]}", f"world.test_tasks={files[1]}", "world.overlap=report", *FAKES]
     with (
-        Run.open(tmp_path / "run", load(None, [*overrides, 'models.policy="fake:"'])) as run,
+        Run.open(tmp_path / "run", load(None, overrides)) as run,
         pytest.raises(ConfigError, match="is also trained on"),
     ):
         pipeline.prepare_tasks(run)

@@ -338,7 +338,7 @@ def test_table_is_aligned_and_narrow():
     text = render_table(*both(synthetic().results))
     lines = text.splitlines()
     assert max(map(len, lines)) <= 110
-    assert lines[0] == "test tasks against style mix"
+    assert lines[0] == "test tasks against style mix, rated by verifier"
     assert len({len(line) for line in lines[1:7]}) == 1
     assert "bc − base" in text
     assert lines[4].split()[:2] == ["bc", f"{build(synthetic())['evaluations'][1]['goal']['mean']:.2f}"]

@@ -8,9 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sotopia_pi.cli.run import add_budget
+
 if TYPE_CHECKING:
     from sotopia_pi.models.protocol import ChatModel
-    from sotopia_pi.world.generation import BadRows, Cast, Outcome, Prompt, Writer
+    from sotopia_pi.world.generation import BadRows, Cast, Journal, Outcome, Prompt, Writer
     from sotopia_pi.world.overlap import OverlapIndex
     from sotopia_pi.world.records import Scenario
 
@@ -48,6 +50,8 @@ def add(verbs: Any) -> None:
     option("--temperature", type=float, default=0.5, help="how freely it writes (default 0.5)")
     option("--max-tokens", type=_positive, default=700, metavar="N", help="tokens of a reply at most (default 700)")
     option("--concurrency", type=_positive, default=16, metavar="N", help="prompts asked at once (default 16)")
+    option("--config", type=Path, metavar="CONFIG.toml", help="take [endpoint] and [runtime] from a config")
+    add_budget(verb)
     option("--quiet", action="store_true", help="print nothing but errors")
     verb.set_defaults(main=main)
 
@@ -76,7 +80,7 @@ def main(given: argparse.Namespace) -> None:
         generation.Ledger(given.ledger or given.out.with_name("used-prompts.db")) as ledger,
         generation.Journal(_beside(given.out, "journal.jsonl"), settings) as journal,
         tqdm(total=given.count, desc="generate", unit="scenario", disable=given.quiet) as bar,
-        _opened(given.model) as model,
+        _opened(given, _spent(journal)) as model,
     ):
         prompts = _prompts(given, ledger.others(journal.generation), bad)
 
@@ -200,21 +204,31 @@ def _writer(given: argparse.Namespace, model: ChatModel, people: Cast, examples:
     return Writer(model, sampling, given.seed, examples, given.examples, people, texts)
 
 
+def _spent(journal: Journal) -> float:
+    """US dollars that the generation has cost so far."""
+    return sum(attempt.cost or 0.0 for attempt in journal.attempts.values())
+
+
 @contextmanager
-def _opened(spec: str) -> Iterator[ChatModel]:
+def _opened(given: argparse.Namespace, spent: float) -> Iterator[ChatModel]:
     """The model that writes. ConfigError for a script, which cannot."""
-    from sotopia_pi.config import RuntimeConfig, SamplingConfig
+    from sotopia_pi.config import Config, SamplingConfig, load
     from sotopia_pi.episodes.model_player import ModelPlayer
     from sotopia_pi.episodes.players import FAKE, opened
     from sotopia_pi.errors import ConfigError
     from sotopia_pi.models.fake_scenarios import scenario_model
+    from sotopia_pi.models.remote.ledger import Ledger
+    from sotopia_pi.models.remote.opening import Remotes
     from sotopia_pi.prompts import default_prompts
 
+    spec: str = given.model
     if spec.startswith(FAKE):
         what = spec.removeprefix(FAKE)
         yield scenario_model(every=3 if what == "invalid" else 0, reachable=what != "unreachable")
         return
-    with opened("generator", spec, SamplingConfig(), RuntimeConfig(), default_prompts()) as player:
+    config = load(given.config) if given.config else Config()
+    remotes = Remotes(config.endpoint, Ledger(given.budget, {spec: {"cost": spent}}))
+    with opened("generator", spec, SamplingConfig(), config.runtime, default_prompts(), remotes=remotes) as player:
         if not isinstance(player, ModelPlayer):
             raise ConfigError(f"{spec} cannot write scenarios; give a model, such as openai:MODEL@URL.")
         yield player.model

@@ -12,6 +12,7 @@ from sotopia_pi.evaluation.wording import NOTHING, interval, number, p_value, sa
 WIDTH = 110
 _NAME = 18
 _PAIR = 34
+_JUDGE = 28
 _LONGEST = 32
 _BESIDE = 3
 
@@ -77,7 +78,7 @@ def _estimate(found: Mapping[str, Any] | None) -> str:
 
 def _audited(row: Mapping[str, Any]) -> list[str]:
     return [
-        _cut(row["judge"].removeprefix("judge:"), _PAIR),
+        _cut(row["judge"].removeprefix("judge:"), _JUDGE),
         _cut(row["policy"], _NAME),
         str(row["n"]),
         number(row["pearson"]),

@@ -42,6 +42,7 @@ class Ledger:
         self._models = {name: Spending(**values) for name, values in (spent or {}).items()}
         self._before = self.total
         self._reserved = 0.0
+        self._reservations = 0
         self._playing = 0
         self._played = 0
         self._changed: asyncio.Event | None = None
@@ -67,10 +68,12 @@ class Ledger:
         if self.budget is None:
             return 0.0
         while self.total + self._reserved + most > self.budget:
-            if self._reserved <= 0:
+            if not self._reservations:
                 raise self._spent()
             await self._change()
-        self._reserved += most
+        if most:
+            self._reserved += most
+            self._reservations += 1
         return most
 
     def settle(self, reserved: float, model: str, tokens: tuple[int, int, int], cost: float | None) -> None:
@@ -90,7 +93,9 @@ class Ledger:
     def give_back(self, reserved: float) -> None:
         """Ends the reservation of a call."""
         if reserved:
-            self._reserved = max(0.0, self._reserved - reserved)
+            self._reservations -= 1
+            # The sum of floats leaves a residue; with nothing reserved it is exactly nothing.
+            self._reserved = max(0.0, self._reserved - reserved) if self._reservations else 0.0
             self._wake()
 
     @asynccontextmanager

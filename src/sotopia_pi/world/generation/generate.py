@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import TypeAlias
 
-from sotopia_pi.errors import ModelError
+from sotopia_pi.errors import BudgetError, ModelError
 from sotopia_pi.models.protocol import ChatModel, Completion, Message, Sampling
 from sotopia_pi.prompts import Prompts
 from sotopia_pi.records import derive_seed
@@ -31,6 +31,8 @@ from sotopia_pi.world.records import Scenario
 _AHEAD = 4
 #: So many prompts in a row that could not be asked mean that the next one cannot either.
 _GIVE_UP = 5
+#: So many new answers in a row that cannot be used mean that this model cannot write scenarios.
+_HOPELESS = 30
 
 Answer: TypeAlias = "Attempt | asyncio.Future[Attempt]"
 
@@ -130,12 +132,13 @@ class Generation:
     async def run(self, writer: Writer, concurrency: int) -> Outcome:
         """Asks until `count` scenarios are accepted or the prompts run out; never about more than can be needed.
 
-        ModelError when several prompts in a row could not be asked. What was answered until then is kept.
+        ModelError when several prompts in a row could not be asked, or many in a row gave nothing that can be used.
+        What was answered until then is kept.
         """
         gate = asyncio.Semaphore(concurrency)
         order = iter(self.prompts)
         waiting: deque[tuple[Prompt, Answer]] = deque()
-        silent = 0
+        silent = useless = 0
         try:
             while len(self.outcome.accepted) < self.count:
                 room = min(_AHEAD * concurrency, self.count - len(self.outcome.accepted)) - len(waiting)
@@ -144,11 +147,19 @@ class Generation:
                     break
                 prompt, answer = waiting.popleft()
                 try:
-                    self._settle(answer if isinstance(answer, Attempt) else await answer)
+                    attempt = answer if isinstance(answer, Attempt) else await answer
                     silent = 0
                 except ModelError as error:
                     silent += 1
                     self._unanswered(prompt, error, silent)
+                    continue
+                self._settle(attempt)
+                useless = useless + 1 if attempt.scenario is None and attempt is not answer else 0
+                if useless == _HOPELESS and len(self.outcome.accepted) < self.count:
+                    raise self._hopeless(attempt)
+        except BudgetError:  # what is being asked has been paid for
+            await asyncio.gather(*(a for _, a in waiting if not isinstance(a, Attempt)), return_exceptions=True)
+            raise
         finally:
             await self._stop(answer for _, answer in waiting)
         if len(self.outcome.accepted) == self.count:  # else they are tried again when the command is repeated
@@ -198,6 +209,13 @@ class Generation:
                 f"{in_a_row} prompts in a row could not be asked, so the generation stopped; what was answered is "
                 f"kept, run the same command again to continue. The last cause: {error}"
             )
+
+    def _hopeless(self, attempt: Attempt) -> ModelError:
+        return ModelError(
+            f"{_HOPELESS} prompts in a row gave nothing that can be used, so the generation stopped; see the replies "
+            "in the report, give another --model, or run the same command again to go on. "
+            f"The last: {attempt.violations[-1]}"
+        )
 
     async def _stop(self, answers: Iterable[Answer]) -> None:
         """Ends what is still being asked, and gives back the prompts that were not answered."""

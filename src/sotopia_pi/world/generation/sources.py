@@ -226,7 +226,7 @@ def _prompt(text: str, about: str, kind: str, line: int, bad: _Complaints) -> It
     elif not re.search(r"\w", about):
         bad(line, "no words")
     else:
-        yield Prompt(text=note, kind=kind, source=bad.source, about=about)
+        yield Prompt(text=note, kind=kind, source=bad.source, about=" ".join(about.split()))
 
 
 _READERS: dict[Format, Callable[[Path, _Complaints], Iterator[Prompt]]] = {
