@@ -250,17 +250,17 @@ def test_full_disk_keeps_what_was_stored(tmp_path: Path) -> None:
     """A limit on the size of files stands for the full disk."""
     out = tmp_path / "run"
     arguments = ("run", "--quiet", "--out", str(out), *sets(*LIGHT, 'models.policy="scripted:fair"'))
-    more = sets("evaluation.repeats=12")
+    more = sets("evaluation.repeats=36")
 
     def limit() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (700_000, 700_000))
 
     process = start(*arguments, *more, preexec_fn=limit)
     _, err = process.communicate(timeout=60)
     assert (process.returncode, err.count("\n")) == (4, 1)
     assert "run.db failed" in err
     kept = stored(out)
-    assert 0 < kept < 96
+    assert 0 < kept < 288
     again = start(*arguments, *more)
     assert again.communicate(timeout=60) == ("", "")
-    assert stored(out) == 96
+    assert stored(out) == 288

@@ -78,10 +78,10 @@ def test_a_cost_that_is_not_known_is_no_zero(tmp_path: Path, capsys: pytest.Capt
 
 def test_every_planned_episode_completes_though_a_fifth_of_the_calls_fail(tmp_path: Path) -> None:
     with serving(fail=0.2, slow=0.01, retry_after=0.01) as server:
-        assert run(tmp_path / "run", light(server)) == 0
+        assert run(tmp_path / "run", light(server, repeats=4)) == 0
         outcomes = server.served.outcomes
-    assert stored(tmp_path / "run") == 16 and failed(tmp_path / "run") == 0
-    assert sum(outcomes.values()) - outcomes["ok"] > 10
+    assert stored(tmp_path / "run") == 32 and failed(tmp_path / "run") == 0
+    assert sum(outcomes.values()) - outcomes["ok"] >= 10
 
 
 def test_a_dead_endpoint_stops_the_run_with_one_message_and_it_resumes(

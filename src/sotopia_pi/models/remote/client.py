@@ -208,7 +208,8 @@ class RemoteModel:
         if call.failures < self._settings.attempts and now + wait - call.began <= self._settings.give_up:
             return wait
         tried = f"{call.failures + call.throttled} attempts in {now - call.began:.0f} seconds"
-        if self._answers == call.answers:  # nobody else was answered meanwhile
+        # Where nobody listens, no call is at fault; else the call is, if others were answered meanwhile.
+        if (error.alone and len(self._spec.urls) == 1) or self._answers == call.answers:
             raise self._stop(f"{self._spec.model!r} gives no answer: {error} ({tried}); check the server.")
         raise ModelError(f"A call was given up after {tried}: {error}.")
 
