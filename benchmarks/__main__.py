@@ -1,6 +1,6 @@
 """What the hot paths cost on this machine, each against its plain alternative in the same run.
 
-python -m benchmarks [NAME …]      startup, generation, training, episodes, peer
+python -m benchmarks [NAME …]      startup, episodes, generation, training, peer; scale only when it is named
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.peer import peer
+from benchmarks.scale import scale
 
 WEIGHTS = "smollm2-135m"
 
@@ -140,15 +141,18 @@ BENCHMARKS: dict[str, Callable[[], list[tuple[str, str]]]] = {
     "generation": generation,
     "training": training,
     "peer": peer,
+    "scale": scale,
 }
+#: Takes too long to be done with all the others.
+ON_REQUEST = ("scale",)
 
 
 def main(names: list[str]) -> None:
-    """Prints the figures of the named benchmarks, or of all."""
+    """Prints the figures of the named benchmarks, or of all that are quick."""
     print(
         f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, {time.strftime('%Y-%m-%d')}"
     )
-    for name in names or list(BENCHMARKS):
+    for name in names or [name for name in BENCHMARKS if name not in ON_REQUEST]:
         for label, figure in BENCHMARKS[name]():
             print(f"{name:<12} {label:<38} {figure}", flush=True)
 

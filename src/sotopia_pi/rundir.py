@@ -86,12 +86,8 @@ class Run:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._keep_spending()
+        self.keep_spending()
         self.store.close()
-
-    def _keep_spending(self) -> None:
-        if self.ledger.facts():
-            self.store.set_meta(SPENDING, self.ledger.facts())
 
     def policy_folder(self, name: str) -> Path | None:
         """Where a policy's adapter is; None for the base. ModelError when it should be there and is not."""

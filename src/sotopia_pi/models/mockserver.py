@@ -83,7 +83,7 @@ class MockServer:
 
     async def __aenter__(self) -> Self:
         """Begins to serve."""
-        self._runner = web.ServerRunner(web.Server(self._handle, access_log=None))
+        self._runner = web.ServerRunner(web.Server(self._handle, access_log=None), shutdown_timeout=0.2)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", self._port, backlog=2048)
         await site.start()
