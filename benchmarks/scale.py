@@ -86,6 +86,9 @@ def _play(out: Path, url: str, episodes: int, stop_at: int | None) -> tuple[int,
     while process.poll() is None:
         peak = max(peak, _resident(process.pid))
         if stop_at is not None and _stored(out) >= stop_at:
+            under_way = _calls(url) + 2 * CONCURRENCY  # episodes end in waves: kill it in the middle of one
+            while _calls(url) < under_way and process.poll() is None:
+                time.sleep(0.01)
             process.kill()
         time.sleep(0.2)
     if process.returncode and stop_at is None:

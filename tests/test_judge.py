@@ -324,7 +324,7 @@ def test_samples_are_combined_into_their_mean() -> None:
         Rating(episode="e", role=1, rater="j", sample=0, failure="one"),
         Rating(episode="e", role=1, rater="j", sample=1, failure="two"),
     ]
-    found = combined(made)["e"]
+    found = combined(made)["j"]
     assert (found[0].scores, found[0].reasons, found[0].failure) == ({"goal": 5.5}, {"goal": "first"}, None)
     assert (found[1].scores, found[1].failure) == ({}, "one")
 

@@ -115,12 +115,11 @@ def _specs(run: Run, given: Benchmark) -> Mapping[str, str]:
 def _table(run: Run, given: Benchmark, tasks: Mapping[str, SocialTask]) -> str:
     judge = judging.rater_of(run, given.judge) if given.judge else VERIFIER
     raters = {task.id: VERIFIER if task.scenario.verified else judge for task in tasks.values()}
-    ratings = {rater: judging.ratings_by(run, given.stage, rater) for rater in set(raters.values())}
     rows: list[Result] = []
-    for episode in run.store.episodes(given.stage):
+    for episode, ratings in judging.rated_episodes(run, given.stage):
         if episode.task_id in tasks:
             rater = raters[episode.task_id]
-            found = ratings[rater].get(episode.key, {})
+            found = ratings.get(rater, {})
             row = matchups.result(given.policy, given.tasks, tasks[episode.task_id], episode, found, rater)
             rows.append(replace(row, partner=given.partner))
     content = evaluation.evaluations(rows)

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 
 from tqdm import tqdm
 
 from sotopia_pi.config import JudgeConfig
+from sotopia_pi.episodes.records import Episode
 from sotopia_pi.models.protocol import Sampling
 from sotopia_pi.prompts import Prompts
 from sotopia_pi.ratings.combine import combined
@@ -114,9 +116,24 @@ def _rate(
         asyncio.run(rate_all(judge, jobs(), keep, run.config.runtime.concurrency))
 
 
-def ratings_by(run: Run, stage: str, rater: str) -> dict[str, dict[int, Rating]]:
-    """A rater's ratings of a stage by episode and role, samples as their mean."""
-    return combined(run.store.ratings(stage, rater))
+def rated_episodes(run: Run, stage: str) -> Iterator[tuple[Episode, dict[str, dict[int, Rating]]]]:
+    """The episodes of a stage, each with its ratings by rater and role, samples as their mean.
+
+    Episodes and ratings both come in the order of keys, so that only a few hundred are in memory at once.
+    """
+    groups = groupby(run.store.ratings(stage), key=lambda rating: rating.episode)
+    key, ratings = next(groups, (None, iter(())))
+    for episode in run.store.episodes(stage):
+        if key != episode.key:
+            yield episode, {}
+            continue
+        yield episode, combined(ratings)
+        key, ratings = next(groups, (None, iter(())))
+
+
+def rated_episode(run: Run, key: str, rater: str) -> tuple[Episode, dict[int, Rating]]:
+    """An episode with a rater's ratings by role, samples as their mean."""
+    return run.store.episode(key), combined(run.store.ratings(episode=key)).get(rater, {})
 
 
 def judges_of(run: Run, stage: str) -> list[str]:

@@ -298,13 +298,18 @@ def _selecting(run: Run, item: RoundConfig) -> Callable[[SocialTask], str]:
 def _selectable(run: Run, item: RoundConfig) -> tuple[list[Rating], dict[str, str]]:
     """The ratings that a round selects by, and the task of each episode."""
     stage, rater_for = stage_of(item), _selecting(run, item)
-    episodes = {episode.key: episode.task_id for episode in run.store.episodes(stage) if episode.completed}
-    raters = {task_id: rater_for(run.store.task(task_id)) for task_id in dict.fromkeys(episodes.values())}
-    by_rater = {rater: judging.ratings_by(run, stage, rater) for rater in dict.fromkeys(raters.values())}
-    found = [rating for key, task in episodes.items() for rating in by_rater[raters[task]].get(key, {}).values()]
+    found: list[Rating] = []
+    episodes: dict[str, str] = {}
+    raters: dict[str, str] = {}
+    for episode, ratings in judging.rated_episodes(run, stage):
+        if episode.completed:
+            episodes[episode.key] = task = episode.task_id
+            if task not in raters:
+                raters[task] = rater_for(run.store.task(task))
+            found += ratings.get(raters[task], {}).values()
     if episodes and not found:
-        known = ", ".join(run.store.raters(stage)) or "none"
-        raise ConfigError(f"No role of {stage} is rated by {', '.join(by_rater)}; its raters are: {known}.")
+        known, wanted = ", ".join(run.store.raters(stage)) or "none", ", ".join(dict.fromkeys(raters.values()))
+        raise ConfigError(f"No role of {stage} is rated by {wanted}; its raters are: {known}.")
     return found, episodes
 
 
@@ -439,11 +444,11 @@ def report(run: Run) -> Facts:
     groups = _groups(run)
     judges = sorted({judge for policy in policies(run) for judge in judging.judges_of(run, matchups.stage(policy))})
     for policy in policies(run):
-        rows, ratings, pairs = _evaluated(run, policy, groups, judges)
+        rows, pairs = _evaluated(run, policy, groups, judges)
         results += rows
         audited += pairs
         samples[policy] = [
-            sample(row, run.store.task(row.task_id), run.store.episode(row.episode), ratings[row.rater][row.episode])
+            sample(row, run.store.task(row.task_id), *judging.rated_episode(run, row.episode, row.rater))
             for row in choose([row for row in rows if row.main], run.config.evaluation.samples)
         ]
     stages = run.store.stages()
@@ -484,28 +489,26 @@ def _groups(run: Run) -> dict[str, tuple[str, str]]:
 
 def _evaluated(
     run: Run, policy: str, groups: Mapping[str, tuple[str, str]], judges: Sequence[str]
-) -> tuple[list[Result], dict[str, dict[str, dict[int, Rating]]], list[Audited]]:
-    """A policy's rows by the rater that counts, then once more by every other judge; its ratings; what is audited."""
-    stage = matchups.stage(policy)
-    raters = dict.fromkeys([*(rater for _, rater in groups.values()), *judges])
-    ratings = {rater: judging.ratings_by(run, stage, rater) for rater in raters}
+) -> tuple[list[Result], list[Audited]]:
+    """A policy's rows by the rater that counts, then once more by every other judge; what is audited."""
+    tasks = run.store.tasks_with(groups)
     main: list[Result] = []
     others: list[Result] = []
     audited: list[Audited] = []
-    for episode in run.store.episodes(stage):
-        task = run.store.task(episode.task_id)
+    for episode, ratings in judging.rated_episodes(run, matchups.stage(policy)):
+        task = tasks[episode.task_id]
         label, counts = groups[task.id]
-        row = matchups.result(policy, label, task, episode, ratings[counts].get(episode.key, {}), counts)
+        row = matchups.result(policy, label, task, episode, ratings.get(counts, {}), counts)
         main.append(row)
         for number, judge in enumerate(judges, 1):
-            found = ratings[judge].get(episode.key)
+            found = ratings.get(judge)
             if found and judge != counts:
                 again = f"judged {label}" if len(judges) == 1 else f"judged {label} ({number})"
                 other = matchups.result(policy, again, task, episode, found, judge)
                 others.append(replace(other, main=False))
                 if counts == VERIFIER and row.goal is not None and other.goal is not None:
                     audited.append(Audited(policy, judge, row.scenario_id, row.goal, other.goal))
-    return main + others, ratings, audited
+    return main + others, audited
 
 
 def _run_facts(run: Run, stages: dict[str, Facts]) -> Facts:

@@ -8,17 +8,17 @@ from sotopia_pi.ratings.records import Rating
 
 
 def combined(ratings: Iterable[Rating]) -> dict[str, dict[int, Rating]]:
-    """One rating per episode and role, from the ratings of one rater.
+    """One rating per rater and role, from the ratings of one episode.
 
     Scores are means over the samples that were given, and reasons those of the first. Where every sample failed, it is
     the first failure.
     """
     groups: dict[tuple[str, int], list[Rating]] = {}
     for rating in ratings:
-        groups.setdefault((rating.episode, rating.role), []).append(rating)
+        groups.setdefault((rating.rater, rating.role), []).append(rating)
     found: dict[str, dict[int, Rating]] = {}
-    for (episode, role), group in groups.items():
-        found.setdefault(episode, {})[role] = _mean(group)
+    for (rater, role), group in groups.items():
+        found.setdefault(rater, {})[role] = _mean(group)
     return found
 
 

@@ -265,14 +265,18 @@ class Store:
         with self._database.writing() as connection:
             replace(connection, RATINGS, rows)
 
-    def ratings(self, stage: str | None = None, rater: str | None = None) -> Iterator[Rating]:
-        """Ratings by episode, role, rater and sample, of a stage or one rater if given; streamed like episodes."""
+    def ratings(
+        self, stage: str | None = None, rater: str | None = None, *, episode: str | None = None
+    ) -> Iterator[Rating]:
+        """Ratings by episode, role, rater and sample, of a stage, a rater, an episode if given; streamed."""
         identity = (RATINGS.c.episode_key, RATINGS.c.role, RATINGS.c.rater, RATINGS.c.sample)
         query = select(RATINGS).order_by(*identity).limit(PAGE)
         if stage is not None:
             query = query.join(EPISODES, EPISODES.c.key == RATINGS.c.episode_key).where(EPISODES.c.stage == stage)
         if rater is not None:
             query = query.where(RATINGS.c.rater == rater)
+        if episode is not None:
+            query = query.where(RATINGS.c.episode_key == episode)
         page = self._ratings(query)
         while page:
             yield from page
