@@ -13,13 +13,15 @@ from sotopia_pi.world.records import Character
 _HEAD = re.compile(r"^Scenario:\s*(?P<scenario>.*?)\nParticipants:\s*(?P<names>[^\n]+)\n", re.DOTALL | re.MULTILINE)
 _END = re.compile(r"^(?:Turn #\d|Conversation Starts:)", re.MULTILINE)
 _BACKGROUND = re.compile(
-    r"is an? (?P<age>\d{1,3})-year-old (?P<gender>\S+) (?P<occupation>.*?)\. (?P<pronouns>\S+) pronouns\.\s*"
+    r"is an? (?P<age>\d{1,3})-year-old (?P<gender>\S*) (?P<occupation>.*?)\. (?P<pronouns>\S*) pronouns\.\s*"
     r"(?P<public>.*?)\s*(?:Personality and values description:\s*(?P<personality>.*?)\s*)?"
     r"(?:(?P<first>[^\s.]+)'s secrets?:\s*(?P<secret>.*))?",
     re.DOTALL,
 )
 #: Where a judge's instructions begin behind a transcript.
 _INSTRUCTIONS = ",\nBased on previous interactions, evaluate"
+#: The sender of what nobody said.
+ENVIRONMENT = "Environment"
 #: What stands where somebody may not see a background or a goal.
 HIDDEN = "Unknown"
 
@@ -33,10 +35,28 @@ class Context:
     backgrounds: tuple[str, ...]
     goals: tuple[str, ...]
 
+    def ordered(self, names: Sequence[str]) -> Context:
+        """The same meeting with the participants in another order."""
+        at = [self.names.index(name) for name in names]
+        return Context(
+            self.scenario,
+            tuple(self.names[i] for i in at),
+            tuple(self.backgrounds[i] for i in at),
+            tuple(self.goals[i] for i in at),
+        )
+
+    def only(self, name: str) -> Context:
+        """What a view says of one participant."""
+        own = [name == one for one in self.names]
+        backgrounds = tuple(text if mine else "" for text, mine in zip(self.backgrounds, own, strict=True))
+        goals = tuple(text if mine else "" for text, mine in zip(self.goals, own, strict=True))
+        return Context(self.scenario, self.names, backgrounds, goals)
+
     def filled(self, other: Context) -> Context:
         """This context with what it lacks taken from another view of the same meeting."""
-        if other.names != self.names:
+        if set(other.names) != set(self.names):
             return self
+        other = other.ordered(self.names)
         return Context(
             self.scenario or other.scenario,
             self.names,
@@ -67,10 +87,17 @@ def _names(text: str) -> tuple[str, ...]:
     """`A and B`, or `A, B, and C`."""
     before, _, last = text.rpartition(" and ")
     names = [*(part.strip() for part in before.split(",")), last.strip()]
-    found = tuple(name for name in names if name)
-    if len(found) < 2 or len(set(found)) != len(found):
-        raise RecordError(f"the participants {text[:80]!r} are not two or more different names")
-    return found
+    return checked_names(tuple(name for name in names if name))
+
+
+def checked_names(names: tuple[str, ...]) -> tuple[str, ...]:
+    """The names of two or more participants who can be told apart in a transcript; else RecordError."""
+    if len(names) < 2 or len(set(names)) != len(names):
+        raise RecordError(f"the participants {', '.join(names)[:80]!r} are not two or more different names")
+    for name in names:
+        if name == ENVIRONMENT or not name.strip() or "\n" in name:
+            raise RecordError(f"{name[:80]!r} cannot be the name of a participant")
+    return names
 
 
 def _parts(body: str, labels: Sequence[str]) -> dict[str, str]:
