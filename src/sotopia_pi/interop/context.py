@@ -11,7 +11,8 @@ from sotopia_pi.interop.profiles import validated
 from sotopia_pi.world.records import Character
 
 _HEAD = re.compile(r"^Scenario:\s*(?P<scenario>.*?)\nParticipants:\s*(?P<names>[^\n]+)\n", re.DOTALL | re.MULTILINE)
-_END = re.compile(r"^(?:Turn #\d|Conversation Starts:)", re.MULTILINE)
+_START = "Conversation Starts:"
+_END = re.compile(rf"^(?:Turn #\d|{_START})", re.MULTILINE)
 _BACKGROUND = re.compile(
     r"is an? (?P<age>\d{1,3})-year-old (?P<gender>\S*) (?P<occupation>.*?)\. (?P<pronouns>\S*) pronouns\.\s*"
     r"(?P<public>.*?)\s*(?:Personality and values description:\s*(?P<personality>.*?)\s*)?"
@@ -77,7 +78,7 @@ def read_context(prompt: str) -> tuple[Context, str]:
     parts = _parts(body, labels)
     backgrounds = tuple(parts.get(f"{name}'s background:", "") for name in names)
     goals = tuple(parts.get(f"{name}'s goal:", "") for name in names)
-    rest = prompt[end.start() :] if end else ""
+    rest = prompt[end.start() :].removeprefix(_START) if end else ""
     if _INSTRUCTIONS in rest:
         rest = rest[: rest.rindex(_INSTRUCTIONS)]
     return Context(head["scenario"].strip(), names, backgrounds, goals), rest
@@ -104,7 +105,7 @@ def _parts(body: str, labels: Sequence[str]) -> dict[str, str]:
     """The texts behind the labels, each up to the next label at the beginning of a line."""
     pattern = re.compile("^(" + "|".join(re.escape(label) for label in labels) + ")", re.MULTILINE)
     marks = list(pattern.finditer(body))
-    ends = [*(mark.start() for mark in marks[1:]), len(body)]
+    ends = [*(mark.start() for mark in marks), len(body)][1:]
     parts = {mark[1]: body[mark.end() : end].strip() for mark, end in zip(marks, ends, strict=True)}
     return {label: "" if text == HIDDEN else text for label, text in parts.items()}
 

@@ -170,7 +170,8 @@ def _character(
             f"agent {agent_ids[role]} is {found.name}, and its text says {context.names[role]}, who is taken from there"
         )
     if context is None:
-        raise RecordError(f"unknown agent id {agent_ids[role]!r}, and no participants stand in the record")
+        who = f"unknown agent id {agent_ids[role]!r}" if agent_ids else "no agent ids"
+        raise RecordError(f"{who}, and no participants stand in the record")
     name, text = context.names[role], context.backgrounds[role]
     if not agent_ids:
         same = [who for who in known.characters.values() if who.name == name]

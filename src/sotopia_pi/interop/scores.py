@@ -119,12 +119,12 @@ def _number(value: Any, name: str, role: int) -> float:
 def read_reasons(text: str) -> dict[int, dict[str, str]]:
     """A judge's reasons by role and dimension, from SOTOPIA's printed comments; empty where there are none."""
     marks = list(_SECTION.finditer(text))
-    ends: Sequence[int] = [*(mark.start() for mark in marks[1:]), len(text)]
+    ends = [*(mark.start() for mark in marks), len(text)][1:]
     found: dict[int, dict[str, str]] = {}
     for mark, end in zip(marks, ends, strict=True):
         section = text[mark.end() : end]
         heads = [head for head in _REASON.finditer(section) if _dimension(head[1]) in DIMENSIONS]
-        stops = [*(head.start() for head in heads[1:]), len(section)]
+        stops = [*(head.start() for head in heads), len(section)][1:]
         found[int(mark[1]) - 1] = {
             _dimension(head[1]): section[head.end() : stop].strip() for head, stop in zip(heads, stops, strict=True)
         }
