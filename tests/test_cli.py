@@ -253,7 +253,7 @@ def test_full_disk_keeps_what_was_stored(tmp_path: Path) -> None:
     more = sets("evaluation.repeats=12")
 
     def limit() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, 400_000))
 
     process = start(*arguments, *more, preexec_fn=limit)
     _, err = process.communicate(timeout=60)
