@@ -86,7 +86,9 @@ def _tell(run: Run, report: Report, kept: str) -> None:
     for line in report.lines():
         run.say(line)
     run.say(f"report: {run.folder / kept}")
-    if report.left_out and not report.stored.total() and not report.known.total():
+    if not report.stored.total() and not report.known.total():
+        if not report.left_out:
+            raise WorldError("There are no records in what is to be imported; check the path.")
         raise WorldError(f"None of {report.left_out} records could be read; see {run.folder / kept}.")
 
 

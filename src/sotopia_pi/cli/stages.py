@@ -84,8 +84,11 @@ def main(given: argparse.Namespace) -> None:
                 getattr(pipeline, given.verb)(run, item)
         elif given.verb == "rate":
             known = pipeline.episode_stages(run)
-            if given.stage and given.stage not in known:
-                raise ConfigError(f"There is no stage {given.stage!r}; the stages are: {', '.join(known)}.")
+            imported = [kind for kind in run.store.imports.counts() if kind.startswith("import/")]
+            if given.stage and given.stage not in (*known, *imported):
+                raise ConfigError(
+                    f"There is no stage {given.stage!r}; the stages are: {', '.join([*known, *imported])}."
+                )
             judge = _judge(run, given.judge, given.samples)
             for stage in [given.stage] if given.stage else known:
                 pipeline.rate(run, stage, judge, given.retry_failed)

@@ -40,11 +40,13 @@ def chats(
         for key, role in store.selection(name):
             episode = store.episode(key)
             made = example(store.task(episode.task_id), episode, role, max_turns, prompts)
+            if not any(made.trained):
+                continue  # as in training
             origin = {"round": name, "episode": key, "task": made.task_id, "role": role}
-            if not completions:
-                yield {"messages": made.messages, "trained": made.trained, **origin}
-                continue
             own = [at for at, message in enumerate(made.messages) if message["role"] == "assistant"]
+            if not completions:
+                yield {"messages": made.messages[: own[-1] + 1], "trained": made.trained, **origin}
+                continue
             for at, trained in zip(own, made.trained, strict=True):
                 if trained:
                     yield {"prompt": made.messages[:at], "completion": [made.messages[at]], **origin}

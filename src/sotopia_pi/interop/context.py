@@ -11,15 +11,18 @@ from sotopia_pi.interop.profiles import validated
 from sotopia_pi.world.records import Character
 
 _HEAD = re.compile(r"^Scenario:\s*(?P<scenario>.*?)\nParticipants:\s*(?P<names>[^\n]+)\n", re.DOTALL | re.MULTILINE)
-_END = re.compile(r"^(?:Turn #\d|Conversation Starts:)", re.MULTILINE)
+_START = "Conversation Starts:"
+_END = re.compile(rf"^(?:Turn #\d|{_START})", re.MULTILINE)
 _BACKGROUND = re.compile(
-    r"is an? (?P<age>\d{1,3})-year-old (?P<gender>\S+) (?P<occupation>.*?)\. (?P<pronouns>\S+) pronouns\.\s*"
+    r"is an? (?P<age>\d{1,3})-year-old (?P<gender>\S*) (?P<occupation>.*?)\. (?P<pronouns>\S*) pronouns\.\s*"
     r"(?P<public>.*?)\s*(?:Personality and values description:\s*(?P<personality>.*?)\s*)?"
     r"(?:(?P<first>[^\s.]+)'s secrets?:\s*(?P<secret>.*))?",
     re.DOTALL,
 )
 #: Where a judge's instructions begin behind a transcript.
 _INSTRUCTIONS = ",\nBased on previous interactions, evaluate"
+#: The sender of what nobody said.
+ENVIRONMENT = "Environment"
 #: What stands where somebody may not see a background or a goal.
 HIDDEN = "Unknown"
 
@@ -33,10 +36,28 @@ class Context:
     backgrounds: tuple[str, ...]
     goals: tuple[str, ...]
 
+    def ordered(self, names: Sequence[str]) -> Context:
+        """The same meeting with the participants in another order."""
+        at = [self.names.index(name) for name in names]
+        return Context(
+            self.scenario,
+            tuple(self.names[i] for i in at),
+            tuple(self.backgrounds[i] for i in at),
+            tuple(self.goals[i] for i in at),
+        )
+
+    def only(self, name: str) -> Context:
+        """What a view says of one participant."""
+        own = [name == one for one in self.names]
+        backgrounds = tuple(text if mine else "" for text, mine in zip(self.backgrounds, own, strict=True))
+        goals = tuple(text if mine else "" for text, mine in zip(self.goals, own, strict=True))
+        return Context(self.scenario, self.names, backgrounds, goals)
+
     def filled(self, other: Context) -> Context:
         """This context with what it lacks taken from another view of the same meeting."""
-        if other.names != self.names:
+        if set(other.names) != set(self.names):
             return self
+        other = other.ordered(self.names)
         return Context(
             self.scenario or other.scenario,
             self.names,
@@ -57,7 +78,7 @@ def read_context(prompt: str) -> tuple[Context, str]:
     parts = _parts(body, labels)
     backgrounds = tuple(parts.get(f"{name}'s background:", "") for name in names)
     goals = tuple(parts.get(f"{name}'s goal:", "") for name in names)
-    rest = prompt[end.start() :] if end else ""
+    rest = prompt[end.start() :].removeprefix(_START) if end else ""
     if _INSTRUCTIONS in rest:
         rest = rest[: rest.rindex(_INSTRUCTIONS)]
     return Context(head["scenario"].strip(), names, backgrounds, goals), rest
@@ -67,17 +88,24 @@ def _names(text: str) -> tuple[str, ...]:
     """`A and B`, or `A, B, and C`."""
     before, _, last = text.rpartition(" and ")
     names = [*(part.strip() for part in before.split(",")), last.strip()]
-    found = tuple(name for name in names if name)
-    if len(found) < 2 or len(set(found)) != len(found):
-        raise RecordError(f"the participants {text[:80]!r} are not two or more different names")
-    return found
+    return checked_names(tuple(name for name in names if name))
+
+
+def checked_names(names: tuple[str, ...]) -> tuple[str, ...]:
+    """The names of two or more participants who can be told apart in a transcript; else RecordError."""
+    if len(names) < 2 or len(set(names)) != len(names):
+        raise RecordError(f"the participants {', '.join(names)[:80]!r} are not two or more different names")
+    for name in names:
+        if name == ENVIRONMENT or not name.strip() or "\n" in name:
+            raise RecordError(f"{name[:80]!r} cannot be the name of a participant")
+    return names
 
 
 def _parts(body: str, labels: Sequence[str]) -> dict[str, str]:
     """The texts behind the labels, each up to the next label at the beginning of a line."""
     pattern = re.compile("^(" + "|".join(re.escape(label) for label in labels) + ")", re.MULTILINE)
     marks = list(pattern.finditer(body))
-    ends = [*(mark.start() for mark in marks[1:]), len(body)]
+    ends = [*(mark.start() for mark in marks), len(body)][1:]
     parts = {mark[1]: body[mark.end() : end].strip() for mark, end in zip(marks, ends, strict=True)}
     return {label: "" if text == HIDDEN else text for label, text in parts.items()}
 

@@ -52,6 +52,7 @@ def import_episodes(store: Store, paths: Sequence[Path], name: str) -> Report:
     items = _items(job, paths)
     while page := _page(items):
         _store(job, page)
+    job.report.sort()
     return job.report
 
 

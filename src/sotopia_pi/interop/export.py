@@ -34,6 +34,8 @@ def export_profiles(store: Store, folder: Path) -> dict[str, int]:
         if hard or HARD in store.task_groups():
             (scratch / HARD_FILE).write_text(json.dumps(hard, indent=1) + "\n", encoding="utf-8")
             counts["hard"] = len(hard)
+        if not any(counts.values()):
+            raise StoreError("There are no tasks to export; run `sotopia-pi tasks` or import some first.")
     return counts
 
 

@@ -5,12 +5,14 @@ Published files exist under two sets of names: those of the released data sets a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from sotopia_pi.interop.problems import RecordError
 
 _MISSING = object()
+_WHOLE = re.compile(r"\s*(\d{1,9})(?:\.0*)?\s*")
 
 
 def _find(record: Mapping[str, Any], names: tuple[str, ...]) -> Any:
@@ -24,9 +26,14 @@ def text(record: Mapping[str, Any], *names: str, default: str | None = None) -> 
         return default
     if value is _MISSING:
         raise RecordError(f"{names[0]!r} is missing")
-    if not isinstance(value, str):
-        raise RecordError(f"{names[0]!r} is not a text")
-    return value
+    return _text(value, f"{names[0]!r} is not a text")
+
+
+def _text(value: Any, otherwise: str) -> str:
+    """A text, or a number as one: some writers leave the quotes out where a text looks like a number."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise RecordError(otherwise)
+    return str(value)
 
 
 def identity(record: Mapping[str, Any], *names: str) -> str:
@@ -44,9 +51,10 @@ def texts(record: Mapping[str, Any], *names: str, default: tuple[str, ...] | Non
         return default
     if value is _MISSING:
         raise RecordError(f"{names[0]!r} is missing")
-    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise RecordError(f"{names[0]!r} is not a list of texts")
-    return tuple(value)
+    otherwise = f"{names[0]!r} is not a list of texts"
+    if not isinstance(value, list):
+        raise RecordError(otherwise)
+    return tuple(_text(item, otherwise) for item in value)
 
 
 def whole(record: Mapping[str, Any], *names: str) -> int:
@@ -54,8 +62,8 @@ def whole(record: Mapping[str, Any], *names: str) -> int:
     value = _find(record, names)
     if value is _MISSING:
         raise RecordError(f"{names[0]!r} is missing")
-    if isinstance(value, str) and value.strip().isdecimal() and len(value) < 10:
-        return int(value)
+    if isinstance(value, str) and (digits := _WHOLE.fullmatch(value)):
+        return int(digits[1])
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 1e9 or value != int(value):
         raise RecordError(f"{names[0]!r} is not a whole number")
     return int(value)

@@ -53,7 +53,7 @@ def _read(number: int, raw: bytes) -> Line | None:
     if not text:
         return None
     try:
-        record = _storable(json.loads(text, parse_constant=_refuse))
+        record = _read_json(text)
     except (ValueError, RecursionError) as error:
         reason = f"{error.msg}, column {error.colno}" if isinstance(error, json.JSONDecodeError) else str(error)
         return Line(number, problem=f"the line is not valid JSON ({reason})")
@@ -75,10 +75,11 @@ def _storable(value: Any, depth: int = 0) -> Any:
     return value
 
 
-def _refuse(name: str) -> Any:
-    raise ValueError(f"{name} is not a JSON number")
+def _read_json(text: str) -> Any:
+    """The value; NaN, which Python writes for what is missing and JSON does not have, is null."""
+    return _storable(json.loads(text, parse_constant=lambda _: None))
 
 
 def same_record(stored: str, line: Line) -> bool:
     """Whether a stored text is the record of the line, however it is spaced."""
-    return stored == line.text or bool(_storable(json.loads(stored)) == line.record)
+    return stored == line.text or bool(_read_json(stored) == line.record)

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from sotopia_pi.errors import StoreError
 
+#: How many characters of a reason or an id are kept.
+_LONGEST = 300
 #: How many problems and notes are kept; a report of a file that is wrong throughout must not fill the memory.
 KEPT = 10_000
 
@@ -31,6 +33,12 @@ class Problem:
         return f"{self.file}:{self.line}{named}: {self.reason}"
 
 
+def _printable(text: str) -> str:
+    """A text of a file that nobody checked, fit to be printed: short, and without what would move a cursor."""
+    cut = text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in cut)
+
+
 @dataclass(slots=True)
 class Report:
     """What an import did: records stored and records already there by kind, and every problem with its line."""
@@ -46,13 +54,19 @@ class Report:
         """A record is left out."""
         self.left_out += 1
         if len(self.problems) < KEPT:
-            self.problems.append(Problem(file, line, reason, id))
+            self.problems.append(Problem(file, line, _printable(reason), _printable(id)))
 
     def note(self, file: str, line: int, reason: str, id: str = "") -> None:
         """A record goes in, and this should be known about it."""
         self.noted += 1
         if len(self.notes) < KEPT:
-            self.notes.append(Problem(file, line, reason, id))
+            self.notes.append(Problem(file, line, _printable(reason), _printable(id)))
+
+    def sort(self) -> None:
+        """Puts problems and notes into the order of their lines, files in the order in which they were read."""
+        for items in (self.problems, self.notes):
+            files = {name: at for at, name in enumerate(dict.fromkeys(item.file for item in items))}
+            items.sort(key=lambda item: (files[item.file], item.line))
 
     def save(self, path: Path) -> None:
         """Writes the report as JSON, whole or not at all."""

@@ -6,24 +6,25 @@ as one printed text. Where the profiles are imported, the task is made of them; 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from sotopia_pi.episodes.records import ActionType, Episode, StopReason, Turn
 from sotopia_pi.interop import fields
-from sotopia_pi.interop.context import Context, read_background, read_context
+from sotopia_pi.interop.context import ENVIRONMENT, Context, read_background
 from sotopia_pi.interop.problems import RecordError
 from sotopia_pi.interop.profiles import OURS, validated
-from sotopia_pi.interop.scores import PUBLISHED, check_scores, read_ratings
+from sotopia_pi.interop.scores import PUBLISHED, check_scores, find_rewards, read_ratings
 from sotopia_pi.interop.sotopia import make_task
-from sotopia_pi.interop.tags import plain, same_words
-from sotopia_pi.interop.transcript import make_turn, read_transcript
+from sotopia_pi.interop.tags import plain, private, same_words
+from sotopia_pi.interop.told import Message, in_order, read_meeting, read_messages
+from sotopia_pi.interop.transcript import make_turn, read_transcript, without_name
 from sotopia_pi.ratings.records import Rating
 from sotopia_pi.records import content_hash
 from sotopia_pi.world.records import Character, Relationship, Scenario, SocialTask
 
-_ENVIRONMENT = "Environment"
 _UNKNOWN_PLAYER = "unknown"
 
 
@@ -58,14 +59,16 @@ def read_episode(record: Mapping[str, Any], stage: str, known: Known) -> Importe
         return _ours(record[OURS], key, stage)
     env_id = fields.identity(record, "environment_id", "environment")
     agent_ids = fields.texts(record, "agent_ids", "agents", default=())
-    context, transcript = _context(record)
+    context, transcript = read_meeting(record)
+    if context is not None:
+        context = in_order(context, agent_ids, known.characters)
+        agent_ids = () if agent_ids == context.names else agent_ids
     notes: list[str] = []
     task = _task(env_id, agent_ids, context, known, notes)
-    turns = _turns(record, transcript, [character.name for character in task.characters])
-    rater, players = _models(record, len(task.characters))
-    rewards = next((record[name] for name in ("raw_rewards", "rewards") if record.get(name) is not None), None)
-    reasoning = fields.text(record, "reasoning", default="")
-    ratings = read_ratings(key, rater, rewards, reasoning, len(task.characters))
+    names = [character.name for character in task.characters]
+    turns = _turns(record, transcript, names)
+    rater, players = _models(record, len(names))
+    ratings = read_ratings(key, rater, find_rewards(record, names), _reasoning(record), len(names))
     episode = Episode(
         key=key, task_id=task.id, stage=stage, players=players, turns=turns, stop_reason=_stop_reason(turns)
     )
@@ -82,9 +85,13 @@ def _ours(value: Any, key: str, stage: str) -> Imported:
         raise RecordError(f"{OURS!r} has an episode with other roles than its task")
     episode = found.model_copy(update={"key": key, "stage": stage, "task_id": task.id})
     counts = [n for turn in found.turns for n in (turn.usage.prompt, turn.usage.cached, turn.usage.completion)]
-    if not all(0 <= n < 2**31 for n in (found.repeat, *counts)) or not 0 <= found.seed < 2**63:
-        raise RecordError(f"{OURS!r} has a seed or a count that cannot be stored")
+    amounts = [found.seconds, *(turn.usage.cost or 0.0 for turn in found.turns)]
     ratings = tuple(validated(Rating, item) for item in value["ratings"])
+    counts += [found.repeat, *(rating.sample for rating in ratings)]
+    if not all(0 <= n < 2**31 for n in counts) or not 0 <= found.seed < 2**63 or not all(map(math.isfinite, amounts)):
+        raise RecordError(f"{OURS!r} has a seed, a count or an amount that cannot be stored")
+    if len({(rating.role, rating.rater, rating.sample) for rating in ratings}) != len(ratings):
+        raise RecordError(f"{OURS!r} has two ratings of the same role by the same rater")
     for rating in ratings:
         if rating.role not in task.roles:
             raise RecordError(f"{OURS!r} has a rating of a role that there is not")
@@ -92,56 +99,11 @@ def _ours(value: Any, key: str, stage: str) -> Imported:
     return Imported(task, episode, tuple(rating.model_copy(update={"episode": key}) for rating in ratings))
 
 
-def _context(record: Mapping[str, Any]) -> tuple[Context | None, str]:
-    """What the record says of scenario and participants, and the transcript that is printed below it."""
-    prompt = fields.text(record, "raw_rewards_prompt", "rewards_prompt", default="")
-    found, transcript = None, ""
-    if "Participants:" in prompt:
-        found, transcript = read_context(prompt)
-    for view in [_separate(record), *_first_messages(record)]:
-        if view is not None:
-            found = view if found is None else found.filled(view)
-    if not transcript:
-        transcript = fields.text(record, "social_interactions", default="")
-    return found, transcript
-
-
-def _separate(record: Mapping[str, Any]) -> Context | None:
-    """The context from `scenario`, `agents_background` and `social_goals`, where the record has them by name."""
-    backgrounds, goals = record.get("agents_background"), record.get("social_goals")
-    if not isinstance(backgrounds, dict) or not isinstance(goals, dict) or len(goals) < 2:
-        return None
-    if not all(isinstance(text, str) for text in (*backgrounds.values(), *goals.values())):
-        raise RecordError("'agents_background' and 'social_goals' must hold texts by name")
-    names = tuple(goals)
-    return Context(
-        fields.text(record, "scenario", default=""),
-        names,
-        tuple(backgrounds.get(name, "") for name in names),
-        tuple(goals.values()),
-    )
-
-
-def _first_messages(record: Mapping[str, Any]) -> list[Context]:
-    """Each participant's own view of the context, from what the environment first tells them."""
-    messages = _messages(record)
-    if not messages:
-        return []
-    texts = [text for sender, receiver, text in messages[0] if sender == _ENVIRONMENT and receiver != _ENVIRONMENT]
-    return [read_context(text)[0] for text in texts if "Participants:" in text]
-
-
-def _messages(record: Mapping[str, Any]) -> list[list[tuple[str, str, str]]] | None:
-    found = next((record[name] for name in ("raw_messages", "messages") if record.get(name)), None)
-    if found is None:
-        return None
-    if not isinstance(found, list) or not all(isinstance(turn, list) for turn in found):
-        raise RecordError("'raw_messages' is not a list of turns")
-    for number, turn in enumerate(found):
-        for message in turn:
-            if not isinstance(message, list) or len(message) != 3 or not all(isinstance(x, str) for x in message):
-                raise RecordError(f"turn {number} has a message that is not [sender, receiver, text]")
-    return [[(sender, receiver, text) for sender, receiver, text in turn] for turn in found]
+def _reasoning(record: Mapping[str, Any]) -> str:
+    value = record.get("reasoning")
+    if isinstance(value, list):
+        return "\n".join(fields.texts(record, "reasoning"))
+    return fields.text(record, "reasoning", default="")
 
 
 def _task(env_id: str, agent_ids: Sequence[str], context: Context | None, known: Known, notes: list[str]) -> SocialTask:
@@ -158,7 +120,7 @@ def _task(env_id: str, agent_ids: Sequence[str], context: Context | None, known:
         scenario = _scenario(env_id, context)
     if len(scenario.goals) != roles:
         raise RecordError(f"there are {roles} participants for {len(scenario.goals)} goals")
-    characters = [_character(role, agent_ids, context, known) for role in range(roles)]
+    characters = [_character(role, agent_ids, context, known, notes) for role in range(roles)]
     if any(not scenario.casting_of(role).fits(who) for role, who in enumerate(characters)):
         scenario = Scenario.model_validate({**scenario.model_dump(), "casting": ()})
         notes.append("its characters do not keep to the scenario's constraints, which are left out")
@@ -171,7 +133,15 @@ def _agrees(scenario: Scenario, context: Context) -> bool:
         return False
     if len(scenario.goals) != len(context.goals):
         return False
-    return all(not own or same_words(goal, plain(own)) for goal, own in zip(scenario.goals, context.goals, strict=True))
+    roles = enumerate(zip(scenario.goals, context.goals, strict=True))
+    return all(
+        not own or same_words(goal, plain(own)) or same_words(goal, _goal(context, role)) for role, (goal, own) in roles
+    )
+
+
+def _goal(context: Context, role: int) -> str:
+    """A goal as its role reads it, with what the scenario tells nobody else."""
+    return f"{plain(context.goals[role], role)} {private(context.scenario, role)}".strip()
 
 
 def _scenario(env_id: str, context: Context | None) -> Scenario:
@@ -182,7 +152,7 @@ def _scenario(env_id: str, context: Context | None) -> Scenario:
         raise RecordError(f"unknown environment id {env_id!r}, and the goal of {lacking} does not stand in the record")
     values = {
         "situation": plain(context.scenario),
-        "goals": tuple(plain(goal, role) for role, goal in enumerate(context.goals)),
+        "goals": tuple(_goal(context, role) for role in range(len(context.goals))),
         "relationship": Relationship.STRANGER,
         "kind": "sotopia",
         "source": f"sotopia/{env_id}",
@@ -190,13 +160,18 @@ def _scenario(env_id: str, context: Context | None) -> Scenario:
     return validated(Scenario, values)
 
 
-def _character(role: int, agent_ids: Sequence[str], context: Context | None, known: Known) -> Character:
+def _character(
+    role: int, agent_ids: Sequence[str], context: Context | None, known: Known, notes: list[str]
+) -> Character:
     if agent_ids and (found := known.characters.get(agent_ids[role])) is not None:
-        if context is not None and context.names[role] != found.name:
-            raise RecordError(f"agent {agent_ids[role]} is {found.name}, and its text says {context.names[role]}")
-        return found
+        if context is None or context.names[role] == found.name:
+            return found
+        notes.append(
+            f"agent {agent_ids[role]} is {found.name}, and its text says {context.names[role]}, who is taken from there"
+        )
     if context is None:
-        raise RecordError(f"unknown agent id {agent_ids[role]!r}, and no participants stand in the record")
+        who = f"unknown agent id {agent_ids[role]!r}" if agent_ids else "no agent ids"
+        raise RecordError(f"{who}, and no participants stand in the record")
     name, text = context.names[role], context.backgrounds[role]
     if not agent_ids:
         same = [who for who in known.characters.values() if who.name == name]
@@ -221,18 +196,18 @@ def _described(character: Character, text: str) -> bool:
 
 
 def _turns(record: Mapping[str, Any], transcript: str, names: Sequence[str]) -> tuple[Turn, ...]:
-    messages = _messages(record)
+    messages = read_messages(record)
     turns = read_transcript(transcript, names) if messages is None else _from_messages(messages, names)
     if not turns:
         raise RecordError("nobody does anything in it")
     return turns
 
 
-def _from_messages(messages: Sequence[Sequence[tuple[str, str, str]]], names: Sequence[str]) -> tuple[Turn, ...]:
+def _from_messages(messages: Sequence[Sequence[Message]], names: Sequence[str]) -> tuple[Turn, ...]:
     """The turns of those whose turn it was: who did something, or whose turn it would have been."""
     turns: list[Turn] = []
     for number, turn in enumerate(messages):
-        said = [(sender, text) for sender, receiver, text in turn if sender != _ENVIRONMENT]
+        said = [(sender, text) for sender, _, text in turn if sender != ENVIRONMENT]
         strangers = [sender for sender, _ in said if sender not in names]
         if strangers:
             raise RecordError(f"turn {number}: the sender {strangers[0]!r} is none of the participants")
@@ -241,7 +216,7 @@ def _from_messages(messages: Sequence[Sequence[tuple[str, str, str]]], names: Se
         made = []
         for sender, text in said:
             try:
-                made.append(make_turn(names.index(sender), text))
+                made.append(make_turn(names.index(sender), without_name(text, sender), alone=True))
             except RecordError as error:
                 raise RecordError(f"turn {number}: {sender}: {error}") from None
         acting = [one for one in made if one.action.type is not ActionType.NONE or not one.valid]
@@ -254,14 +229,21 @@ def _from_messages(messages: Sequence[Sequence[tuple[str, str, str]]], names: Se
 
 def _models(record: Mapping[str, Any], roles: int) -> tuple[str, tuple[str, ...]]:
     """The judge and who played each role."""
-    models = fields.texts(record, "experiment_model_name_pairs", "models", default=())
+    models = fields.texts(_named(record), "experiment_model_name_pairs", "models", default=())
     if not models:
         return PUBLISHED, (_UNKNOWN_PLAYER,) * roles
     if len(models) not in (roles, roles + 1):
         raise RecordError(f"there are {len(models)} model names for {roles} roles and a judge")
-    if not all(models):
-        raise RecordError("a model name is empty")
     return (models[0], models[1:]) if len(models) == roles + 1 else (PUBLISHED, models)
+
+
+def _named(record: Mapping[str, Any]) -> dict[str, Any]:
+    """The record's model names, with a word where a name is left out."""
+    lists = {name: record.get(name) for name in ("experiment_model_name_pairs", "models")}
+    return {
+        name: [_UNKNOWN_PLAYER if item in (None, "") else item for item in value] if isinstance(value, list) else value
+        for name, value in lists.items()
+    }
 
 
 def _stop_reason(turns: Sequence[Turn]) -> StopReason:

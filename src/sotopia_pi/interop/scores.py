@@ -20,8 +20,31 @@ _OTHER_NAMES = {
     "fin": "financial_and_material_benefits", "financial": "financial_and_material_benefits",
     "secrets": "secret", "goal_completion": "goal",
 }  # fmt: skip
+_NUMBER = re.compile(r"[+-]?\d{1,9}(?:\.\d{0,18})?")
 _SECTION = re.compile(r"^Agent (\d+) comments:[ \t]*$", re.MULTILINE)
 _REASON = re.compile(r"^(\w+): ", re.MULTILINE)
+
+
+def find_rewards(record: Mapping[str, Any], names: Sequence[str]) -> Any:
+    """The rewards of a record, one entry per role where they are by name; None where there are none.
+
+    A single 0 stands for a rating that failed for everybody.
+    """
+    found = next((record[key] for key in ("raw_rewards", "rewards") if record.get(key) not in (None, [], {})), None)
+    if isinstance(found, dict):
+        if set(found) != set(names):
+            raise RecordError(f"the rewards are for {', '.join(found)[:80]!r} and not for the participants")
+        return [found[name] for name in names]
+    if isinstance(found, list) and all(isinstance(item, list) and item and item[0] in names for item in found):
+        by_name = {item[0]: item[1:] for item in found}
+        if len(by_name) != len(found) or set(by_name) != set(names):
+            raise RecordError("the rewards name other roles than the participants")
+        return [by_name[name][0] if len(by_name[name]) == 1 else by_name[name] for name in names]
+    return [found] * len(names) if _is_zero(found) else found
+
+
+def _is_zero(value: Any) -> bool:
+    return not isinstance(value, bool) and isinstance(value, int | float) and value == 0
 
 
 def read_ratings(key: str, rater: str, rewards: Any, reasoning: str, roles: int) -> tuple[Rating, ...]:
@@ -39,11 +62,14 @@ def read_ratings(key: str, rater: str, rewards: Any, reasoning: str, roles: int)
 
 
 def _rating(key: str, role: int, rater: str, entry: Any, reasons: dict[str, str]) -> Rating:
-    if isinstance(entry, int | float) and not isinstance(entry, bool) and entry == 0:
+    if _is_zero(entry):
         return Rating(episode=key, role=role, rater=rater, failure=f"{_FAILED} (0.0)")
-    if isinstance(entry, list) and len(entry) == 2 and isinstance(entry[1], dict):
-        _number(entry[0], "overall", role)
-        entry = entry[1]
+    if entry is None:
+        return Rating(episode=key, role=role, rater=rater, failure=f"{_FAILED} (none is given)")
+    if isinstance(entry, list) and len(entry) == 2 and isinstance(entry[1], dict | None):
+        if entry[0] is not None:
+            _number(entry[0], "overall", role)
+        entry = entry[1] or {}
     if not isinstance(entry, dict):
         raise RecordError(f"the reward of role {role} is neither [overall, scores] nor 0.0")
     scores = _scores(entry, role)
@@ -61,6 +87,8 @@ def check_scores(entry: Mapping[str, Any], role: int) -> None:
 def _scores(entry: Mapping[str, Any], role: int) -> dict[str, float]:
     scores: dict[str, float] = {}
     for name, value in entry.items():
+        if value is None:
+            continue
         if name in _OVERALL:
             _number(value, name, role)
             continue
@@ -81,7 +109,9 @@ def _dimension(name: str) -> str:
 
 
 def _number(value: Any, name: str, role: int) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > 1e6:
+    if isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
+        value = float(value)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= 1e6:
         raise RecordError(f"the {name} of role {role} is no number that a score can be")
     return float(value)
 
@@ -89,12 +119,12 @@ def _number(value: Any, name: str, role: int) -> float:
 def read_reasons(text: str) -> dict[int, dict[str, str]]:
     """A judge's reasons by role and dimension, from SOTOPIA's printed comments; empty where there are none."""
     marks = list(_SECTION.finditer(text))
-    ends: Sequence[int] = [*(mark.start() for mark in marks[1:]), len(text)]
+    ends = [*(mark.start() for mark in marks), len(text)][1:]
     found: dict[int, dict[str, str]] = {}
     for mark, end in zip(marks, ends, strict=True):
         section = text[mark.end() : end]
         heads = [head for head in _REASON.finditer(section) if _dimension(head[1]) in DIMENSIONS]
-        stops = [*(head.start() for head in heads[1:]), len(section)]
+        stops = [*(head.start() for head in heads), len(section)][1:]
         found[int(mark[1]) - 1] = {
             _dimension(head[1]): section[head.end() : stop].strip() for head, stop in zip(heads, stops, strict=True)
         }

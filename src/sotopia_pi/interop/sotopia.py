@@ -63,6 +63,7 @@ def import_profiles(store: Store, folder: Path) -> Report:
     _read(job, "relationship")
     _read(job, "casting")
     _mark_hard(job, hard)
+    job.report.sort()
     return job.report
 
 
@@ -122,8 +123,8 @@ def _convert(job: _Import, kind: str, id: str, record: Mapping[str, Any], batch:
         batch.scenarios.append(scenario)
         return scenario.id
     if kind == "relationship":
-        for name in ("agent1_id", "agent2_id"):
-            _known(job.characters, "agent", fields.identity(record, name))
+        for names in (("agent1_id", "agent_1_id"), ("agent2_id", "agent_2_id")):
+            _known(job.characters, "agent", fields.identity(record, *names))
         read_relationship(record)
         return id
     task = _cast(job, record)
@@ -158,7 +159,7 @@ def _recast(job: _Import) -> set[str]:
 
     SOTOPIA never applied that constraint; where its castings contradict it, the castings win.
     """
-    profiles = {str(line.record.get("env_id")): line.record for line in _objects(job, "environment")}
+    profiles = {_env_id(line.record): line.record for line in _objects(job, "environment")}
     wide = set()
     for line in _objects(job, "casting"):
         record = line.record
@@ -173,10 +174,17 @@ def _recast(job: _Import) -> set[str]:
             if wanted and character.occupation.lower() not in {name.lower() for name in wanted}:
                 wide.add(id)
     for line in _objects(job, "environment"):
-        if OURS not in line.record and (id := str(line.record.get("env_id"))) in wide:
+        if OURS not in line.record and (id := _env_id(line.record)) in wide:
             reason = "its published castings have other occupations than it asks for; all occupations may play it"
             job.report.note(FILES["environment"], line.number, reason, id)
     return wide
+
+
+def _env_id(record: Mapping[str, Any]) -> str:
+    try:
+        return fields.identity(record, *_ID_NAMES["environment"])
+    except RecordError:
+        return ""  # named when the record itself is read
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,10 +56,15 @@ class Batch:
 def add_tasks(connection: Connection, group: str, tasks: Sequence[SocialTask]) -> None:
     """Appends tasks to a group in their order; those that the group holds keep their place."""
     _add_records(connection, tasks)
-    held = set(connection.scalars(select(TASK_GROUPS.c.task_id).where(TASK_GROUPS.c.name == group)))
-    new = [id for id in dict.fromkeys(task.id for task in tasks) if id not in held]
-    rows = [{"name": group, "position": len(held) + n, "task_id": id} for n, id in enumerate(new)]
-    add(connection, TASK_GROUPS, rows)
+    ids = list(dict.fromkeys(task.id for task in tasks))
+    members = select(TASK_GROUPS.c.task_id).where(TASK_GROUPS.c.name == group)
+    held: set[str] = set()
+    for start in range(0, len(ids), PAGE):
+        held |= set(connection.scalars(members.where(TASK_GROUPS.c.task_id.in_(ids[start : start + PAGE]))))
+    last = select(func.coalesce(func.max(TASK_GROUPS.c.position), -1)).where(TASK_GROUPS.c.name == group)
+    first = connection.execute(last).scalar_one() + 1
+    new = (id for id in ids if id not in held)
+    add(connection, TASK_GROUPS, [{"name": group, "position": first + n, "task_id": id} for n, id in enumerate(new)])
 
 
 def _add_records(connection: Connection, tasks: Sequence[SocialTask]) -> None:
