@@ -82,7 +82,10 @@ def test_every_task_can_be_rated_and_played(path: Path, tmp_path: Path) -> None:
 def test_hosted_policies_are_played_and_judged(tmp_path: Path) -> None:
     out = tmp_path / "run"
     with serving() as server:
-        assert main(["run", str(CHEAP), "--quiet", "--budget", "1", "--out", str(out), *small(load(CHEAP), server.url)]) == 0
+        assert (
+            main(["run", str(CHEAP), "--quiet", "--budget", "1", "--out", str(out), *small(load(CHEAP), server.url)])
+            == 0
+        )
     report = json.loads((out / "report.json").read_text(encoding="utf-8"))
     assert [(row["policy"], row["n"], row["n_failed"]) for row in report["evaluations"]] == [
         ("base", 2, 0), ("expert", 2, 0)

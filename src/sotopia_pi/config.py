@@ -271,7 +271,7 @@ class Config(_Section):
             self.training_of(item)
             if "turn" in (self.sampling_of(item).layout, self.evaluation_sampling().layout):
                 raise ValueError(
-                    f"round {item.name!r} trains what is shown in the chat layout, and sampling.layout is \"turn\", which "
+                    f'round {item.name!r} trains what is shown in the chat layout, and sampling.layout is "turn", which '
                     "is for comparison; remove the rounds or the layout"
                 )
             known.add(item.name)
