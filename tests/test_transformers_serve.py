@@ -1,6 +1,7 @@
 """A real server, `transformers serve` with the small model on loopback: it keeps the rules of models, and a loop runs.
 
-The server takes no notice of `response_format`, so that everything rests on the prompt and on what is read from replies.
+The server takes no notice of `response_format`, so that everything rests on the prompt and on how
+replies are read.
 """
 
 from __future__ import annotations

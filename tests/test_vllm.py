@@ -1,8 +1,8 @@
 """A real vLLM server: structured output, its prefix cache under both layouts, and an adapter beside its base.
 
 It runs where SOTOPIA_PI_TEST_VLLM names a server, as in openai:smollm2@http://127.0.0.1:8411/v1, and the adapter test
-where SOTOPIA_PI_TEST_VLLM_LORA names an adapter that the same server offers. docs/endpoints.md says how to start one on a
-CPU. `pytest -s` prints the figures.
+where SOTOPIA_PI_TEST_VLLM_LORA names an adapter that the same server offers. docs/endpoints.md says how to start one.
+`pytest -s` prints the figures.
 """
 
 from __future__ import annotations

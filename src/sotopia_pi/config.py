@@ -271,8 +271,8 @@ class Config(_Section):
             self.training_of(item)
             if "turn" in (self.sampling_of(item).layout, self.evaluation_sampling().layout):
                 raise ValueError(
-                    f'round {item.name!r} trains what is shown in the chat layout, and sampling.layout is "turn", which '
-                    "is for comparison; remove the rounds or the layout"
+                    f"round {item.name!r} trains what the chat layout shows, and sampling.layout is 'turn', which is "
+                    "for comparison; remove the rounds or the layout"
                 )
             known.add(item.name)
         self.evaluation_sampling()

@@ -76,8 +76,8 @@ def _about_the_name(url: str, spec: RemoteSpec, said: str) -> str:
             "check the model's name and the URL, which mostly ends in /v1."
         )
     return (
-        f" (404: {said}). The policy was trained here, and its server plays it: serve the adapter {spec.adapter} beside "
-        "its base under that name (vLLM: --enable-lora --lora-modules), or name models.policy what is played here."
+        f" (404: {said}). The policy was trained here, and its server plays it: serve the adapter {spec.adapter} "
+        "beside its base under that name (vLLM: --enable-lora --lora-modules), or set models.policy to weights that are here."
     )
 
 
