@@ -77,7 +77,7 @@ def _about_the_name(url: str, spec: RemoteSpec, said: str) -> str:
         )
     return (
         f" (404: {said}). The policy was trained here, and its server plays it: serve the adapter {spec.adapter} "
-        "beside its base under that name (vLLM: --enable-lora --lora-modules), or set models.policy to weights that are here."
+        "beside its base under that name (vLLM: --enable-lora --lora-modules), or set models.policy to weights here."
     )
 
 
