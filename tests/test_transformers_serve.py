@@ -102,7 +102,7 @@ def test_a_loop_runs_against_it(spec: str, tmp_path: Path) -> None:
     out = tmp_path / "run"
     shrunk = settings(
         f'models.policy="{spec}"', "rounds=[]", "world.train={}", "world.test={price=1}", "max_turns=2",
-        "sampling.max_tokens=24", "sampling.temperature=0.2", "runtime.concurrency=2",
+        "sampling.max_tokens=12", "sampling.temperature=0.2", "runtime.concurrency=2",
     )  # fmt: skip
     assert main(["run", "--quiet", "--out", str(out), *shrunk]) == 0
     assert stored(out) == 4 and stored(out, "select count(*) from episodes where failure is not null") == 0
