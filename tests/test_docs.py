@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sotopia_pi.cli.main import parser
-from sotopia_pi.config import load, parse
+from sotopia_pi.config import parse
 from sotopia_pi.world.verified import KINDS
 
 ROOT = Path(__file__).parent.parent
@@ -47,8 +47,3 @@ def test_every_kind_is_documented() -> None:
     text = (ROOT / "docs" / "verified-tasks.md").read_text(encoding="utf-8")
     for kind in KINDS:
         assert f"| {kind} |" in text
-
-
-@pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.toml")), ids=lambda path: path.name)
-def test_examples_load(path: Path) -> None:
-    assert load(path).rounds

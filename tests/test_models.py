@@ -14,7 +14,7 @@ from sotopia_pi.models.fake import FakeModel
 from sotopia_pi.models.protocol import ChatModel, Completion, JsonSchema, Message, Sampling
 from sotopia_pi.models.remote.opening import Remotes
 
-SAMPLING = Sampling(temperature=0.0, max_tokens=24)
+SAMPLING = Sampling(temperature=0.0, max_tokens=8)
 OTHER = JsonSchema("pair", {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]})
 #: A spec such as openai:NAME@http://127.0.0.1:8000/v1 of a real server to hold to the same rules.
 REAL = "SOTOPIA_PI_TEST_SERVER"

@@ -194,3 +194,11 @@ def test_keys_are_nowhere_but_in_the_environment(
     assert any(name.endswith("run.db") for name in texts) and any(name.endswith("report.json") for name in texts)
     for form in (SECRET, SECRET[3:20]):
         assert [name for name, text in texts.items() if form.encode() in text] == []
+
+
+@pytest.mark.parametrize(("layout", "roles"), [("chat", "system user assistant user"), ("turn", "system user")])
+def test_a_layout_decides_what_the_server_is_sent(tmp_path: Path, layout: str, roles: str) -> None:
+    with serving() as server:
+        assert run(tmp_path / "run", light(server, f'sampling.layout="{layout}"', "max_turns=4", repeats=1)) == 0
+        longest = max((body["messages"] for body in server.bodies or ()), key=len)
+    assert " ".join(message["role"] for message in longest) == roles

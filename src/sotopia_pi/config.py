@@ -74,11 +74,16 @@ class ModelsConfig(_Section):
 
 
 class SamplingConfig(_Section):
-    """How replies are drawn."""
+    """How models are asked: how replies are drawn, and the `layout` in which an episode is shown to them.
+
+    "chat" is one growing conversation, which a prefix cache holds and which training renders; "turn" is the whole
+    history in one message at every turn, as in SOTOPIA, for comparison only.
+    """
 
     temperature: float = Field(default=1.0, ge=0)
     top_p: float = Field(default=1.0, gt=0, le=1)
     max_tokens: int = Field(default=64, ge=8)
+    layout: Literal["chat", "turn"] = "chat"
 
 
 class TrainingConfig(_Section):
@@ -264,7 +269,11 @@ class Config(_Section):
             if item.rater == "judge" and self.judge is None:
                 raise ValueError(f"round {item.name!r} selects by the judge, and there is none; add [judge] model = …")
             self.training_of(item)
-            self.sampling_of(item)
+            if "turn" in (self.sampling_of(item).layout, self.evaluation_sampling().layout):
+                raise ValueError(
+                    f"round {item.name!r} trains what the chat layout shows, and sampling.layout is 'turn', which is "
+                    "for comparison; remove the rounds or the layout"
+                )
             known.add(item.name)
         self.evaluation_sampling()
         return self

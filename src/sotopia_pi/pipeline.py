@@ -44,6 +44,8 @@ Facts = dict[str, Any]
 
 def run_all(run: Run) -> Facts:
     """The whole method. Returns the content of report.json."""
+    if run.config.rounds:
+        _weights(run)
     prepare_tasks(run)
     for item in run.config.rounds:
         collect(run, item)
@@ -112,15 +114,22 @@ def _check_names(run: Run) -> None:
     models = run.config.models
     for spec in dict.fromkeys((models.policy, models.expert, models.partner)):
         check_player(spec)
-    if run.config.rounds and is_remote(models.policy) and not models.weights:
-        raise ConfigError(
-            f"The policy {models.policy!r} is played by a server, and a round trains weights that are here; name them "
-            "in models.weights, or remove the rounds."
-        )
     if run.config.judge:
         check_judge(run.config.judge.model)
     for item in run.config.rounds:
         _apply([], item)
+
+
+def _weights(run: Run) -> str:
+    """The model whose weights the rounds train. ConfigError when they are not here."""
+    models = run.config.models
+    if models.weights is None and is_remote(models.policy):
+        raise ConfigError(
+            f"The policy {models.policy!r} cannot be trained here: rounds train weights that are on this machine. Name "
+            "them in models.weights (and serve each round's adapter), remove the rounds, or only collect, select and "
+            "`sotopia-pi export --format chat` what another program is to train on."
+        )
+    return models.weights or models.policy
 
 
 def _need(run: Run, stage: str) -> None:
@@ -360,7 +369,7 @@ def train(run: Run, item: RoundConfig) -> Facts:
     from sotopia_pi.models.weights import load_tokenizer, use_threads
     from sotopia_pi.training.sft import fine_tune
 
-    settings, base = run.config.training_of(item), run.config.models.weights or run.config.models.policy
+    settings, base = run.config.training_of(item), _weights(run)
     for name in (*item.replay, item.name):
         _need(run, f"select/{name}")
 

@@ -100,7 +100,10 @@ class Run:
 
     def conditions(self, sampling: SamplingConfig) -> dict[str, str | int | float]:
         """What besides task and players decides an episode."""
-        return {"seed": self.config.seed, "prompts": self.prompts.version, **sampling.model_dump()}
+        drawn = sampling.model_dump()
+        if sampling.layout == "chat":  # so that runs from before there was a choice go on
+            del drawn["layout"]
+        return {"seed": self.config.seed, "prompts": self.prompts.version, **drawn}
 
     def keep_spending(self) -> None:
         """Stores what remote models have cost; playing does it by itself."""

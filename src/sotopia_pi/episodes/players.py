@@ -40,9 +40,8 @@ def opened(
         return
     model = _model(spec, name, runtime, adapter, remotes)
     try:
-        yield ModelPlayer(
-            name, model, Sampling(sampling.temperature, sampling.top_p, sampling.max_tokens), prompts=prompts
-        )
+        drawn = Sampling(sampling.temperature, sampling.top_p, sampling.max_tokens)
+        yield ModelPlayer(name, model, drawn, sampling.layout, prompts)
     finally:
         model.close()
 
@@ -61,7 +60,7 @@ def check_player(spec: str) -> None:
 
 def _model(spec: str, name: str, runtime: RuntimeConfig, adapter: Path | None, remotes: Remotes | None) -> ChatModel:
     if is_remote(spec):
-        return (remotes or Remotes()).model(spec, name if adapter else None)
+        return (remotes or Remotes()).model(spec, adapter)
     if spec.startswith(FAKE):
         return FakeModel(name=name, reachable=spec != "fake:unreachable")
     from sotopia_pi.models.local import LocalModel

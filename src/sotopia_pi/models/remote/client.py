@@ -153,7 +153,7 @@ class RemoteModel:
                 endpoint.window.leave()
             if status != 200:
                 key = self._keys[endpoint.url]
-                raise failure(endpoint.url, self._spec.model, key, endpoint.key, status, headers, reply)
+                raise failure(endpoint.url, self._spec, key, endpoint.key, status, headers, reply)
             try:
                 answer = read_answer(reply)
             except BadReply as error:

@@ -9,7 +9,7 @@ import aiohttp
 
 from sotopia_pi.models.remote.replies import read_refusal
 from sotopia_pi.models.remote.retries import TOO_MANY, retried, retry_after
-from sotopia_pi.models.remote.spec import host_of, key_variables
+from sotopia_pi.models.remote.spec import RemoteSpec, host_of, key_variables
 
 #: Error codes of a 429 that waiting does not cure.
 _NO_MONEY = ("insufficient_quota", "billing_hard_limit_reached", "billing_not_active")
@@ -49,7 +49,7 @@ def _reason(error: OSError) -> str:
 
 
 def failure(
-    url: str, model: str, named: str | None, key: str | None, status: int, headers: Mapping[str, str], body: bytes
+    url: str, spec: RemoteSpec, named: str | None, key: str | None, status: int, headers: Mapping[str, str], body: bytes
 ) -> Failed | Refused | Hopeless:
     """What a status other than 200 means. `named` is the variable that the config names for the key."""
     said, code = read_refusal(body, key)
@@ -64,10 +64,21 @@ def failure(
         return Hopeless(f"{url} leads elsewhere ({status}); give the URL that it leads to.")
     hopeless = {
         402: f"{url} wants to be paid first (402): {said}",
-        404: f"{url} has no model {model!r}, or is not the base URL of an OpenAI-compatible server (404: {said}); "
-        "check the model's name and the URL, which mostly ends in /v1.",
+        404: f"{url} has no model {spec.model!r}{_about_the_name(url, spec, said)}",
     }
     return Hopeless(hopeless[status]) if status in hopeless else Refused(said or f"status {status}")
+
+
+def _about_the_name(url: str, spec: RemoteSpec, said: str) -> str:
+    if spec.adapter is None:
+        return (
+            f", or is not the base URL of an OpenAI-compatible server (404: {said}); "
+            "check the model's name and the URL, which mostly ends in /v1."
+        )
+    return (
+        f" (404: {said}). The policy was trained here, and its server plays it: serve the adapter {spec.adapter} "
+        "beside its base under that name (vLLM: --enable-lora --lora-modules), or set models.policy to weights here."
+    )
 
 
 def _about_the_key(url: str, named: str | None, key: str | None) -> str:

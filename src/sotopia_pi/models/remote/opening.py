@@ -21,8 +21,9 @@ class Remotes:
         self.ledger = ledger or Ledger()
         self._models: dict[str, ChatModel] = {}
 
-    def model(self, spec: str, adapter: str | None = None) -> ChatModel:
-        """The model of an `openai:` or `litellm:` spec, or the adapter that its server offers under a name.
+    def model(self, spec: str, adapter: Path | None = None) -> ChatModel:
+        """The model of an `openai:` or `litellm:` spec, or the adapter in a folder, which its server offers under
+        the folder's name.
 
         ConfigError when the spec, the price table or the key cannot be used, or when there is a budget and no price;
         ModelError when litellm is not installed.
@@ -32,14 +33,14 @@ class Remotes:
             self._models[place] = self._open(spec, adapter)
         return self._models[place]
 
-    def _open(self, spec: str, adapter: str | None) -> ChatModel:
+    def _open(self, spec: str, adapter: Path | None) -> ChatModel:
         from sotopia_pi.models.remote.client import RemoteModel
 
         parsed = parse_litellm(spec) if spec.startswith(LITELLM) else parse_spec(spec)
         price = price_of(parsed.model, load_prices(Path(self.settings.prices) if self.settings.prices else None))
         self._check_price(parsed.model, price is not None)
         if adapter is not None:
-            parsed = replace(parsed, model=adapter)
+            parsed = replace(parsed, model=adapter.name, adapter=adapter)
         transport = None
         if spec.startswith(LITELLM):
             from sotopia_pi.models.remote.through_litellm import LitellmTransport

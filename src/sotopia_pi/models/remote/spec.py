@@ -11,6 +11,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
 from sotopia_pi.errors import ConfigError
@@ -29,10 +30,14 @@ _LOCAL_HOSTS = ("localhost", "::1")
 
 @dataclass(frozen=True, slots=True)
 class RemoteSpec:
-    """A model and the base URLs (such as https://host/v1) of the servers that have it."""
+    """A model and the base URLs (such as https://host/v1) of the servers that have it.
+
+    `adapter` is the folder of a policy that was trained here and is to be served under the model's name.
+    """
 
     model: str
     urls: tuple[str, ...]
+    adapter: Path | None = None
 
 
 def is_remote(spec: str) -> bool:
