@@ -23,6 +23,10 @@ class ActionType(StrEnum):
     LEAVE = "leave"
 
 
+#: json.dumps would make an encoder for every call.
+_ENCODE = json.JSONEncoder(ensure_ascii=False).encode
+
+
 class Action(Record):
     """What a role does on its turn. `argument` is the words said or a description; empty for none."""
 
@@ -31,7 +35,7 @@ class Action(Record):
 
     def to_json(self) -> str:
         """The canonical reply: what a model is asked to write and is trained to write."""
-        return json.dumps({"action_type": self.type.value, "argument": self.argument}, ensure_ascii=False)
+        return _ENCODE({"action_type": self.type.value, "argument": self.argument})
 
 
 NOTHING = Action(type=ActionType.NONE)

@@ -65,7 +65,10 @@ class Transport:
             raise connection_failure(url, error, self._timeout) from None
 
     async def _read(self, url: str, response: aiohttp.ClientResponse) -> bytes:
-        if (response.content_length or 0) <= self._most:
+        length = response.content_length
+        if length is not None and length <= self._most:
+            return await response.read()
+        if length is None:
             chunks = []
             size = 0
             async for chunk in response.content.iter_any():
