@@ -27,7 +27,7 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 
 # A process per core; torch's own threads would only fight over the cores.
 test: dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadgroup
 
 check: dev
 	$(BIN)/ruff check .
