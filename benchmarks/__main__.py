@@ -38,12 +38,12 @@ def startup() -> list[tuple[str, str]]:
     ]
 
 
-def _chats(count: int, turns: int) -> list[list[dict[str, str]]]:
-    """Chats of one long system message and `turns` exchanges, as the demo's."""
+def _chats(count: int, turns: int, label: str = "") -> list[list[dict[str, str]]]:
+    """Chats of one long system message and `turns` exchanges, as the demo's; chats of other labels begin otherwise."""
     system = "You are Ann Lee, 33, a nurse who keeps bees and sings in a choir on weekends. " * 10
     chats = []
     for index in range(count):
-        chat = [{"role": "system", "content": f"Conversation {index}. {system}"}]  # nothing in common but in a family
+        chat = [{"role": "system", "content": f"Conversation {label}{index}. {system}"}]  # in common but in a family
         for turn in range(turns):
             chat.append(
                 {"role": "user", "content": f"Turn {2 * turn + 1}. The other person: I offer ${100 + 5 * turn}."}
@@ -56,31 +56,36 @@ def _chats(count: int, turns: int) -> list[list[dict[str, str]]]:
 
 
 def generation() -> list[tuple[str, str]]:
-    """Replies per second of the engine: alone, batched, and with the conversation's cache."""
+    """Replies per second of the engine: alone, batched, and with the conversation's cache.
+
+    Every case has an engine of its own, so that none profits from what another has read or written.
+    """
     from sotopia_pi.models.local import LocalModel
     from sotopia_pi.models.protocol import Sampling
 
     sampling = Sampling(temperature=0.0, max_tokens=24)
-    model = LocalModel(WEIGHTS)
     rows = []
 
-    async def ask(count: int, turns: int, prefix: str, together: bool) -> tuple[float, int]:
-        chats = _chats(count, turns)
+    async def ask(model: LocalModel, count: int, turns: int, label: str, together: bool) -> tuple[float, int]:
+        chats = _chats(count, turns, label)
         started = time.monotonic()
-        calls = [model.complete(chat, sampling, 0, f"{prefix}{i}") for i, chat in enumerate(chats)]  # type: ignore[arg-type]
+        calls = [model.complete(chat, sampling, 0, f"{label}{i}") for i, chat in enumerate(chats)]  # type: ignore[arg-type]
         done = await asyncio.gather(*calls) if together else [await call for call in calls]
         return time.monotonic() - started, sum(c.completion_tokens for c in done)
 
-    for label, count, turns, prefix, together in (
-        ("8 first turns, one by one", 8, 1, "a", False),
-        ("8 first turns, batched", 8, 1, "b", True),
-        ("32 first turns, batched", 32, 1, "c", True),
-        ("32 next turns, batched, cached", 32, 2, "c", True),
-        ("32 next turns, batched, not cached", 32, 2, "d", True),
+    for label, count, turns, before, together in (
+        ("8 first turns, one by one", 8, 1, 0, False),
+        ("8 first turns, batched", 8, 1, 0, True),
+        ("32 next turns, batched, not cached", 32, 2, 0, True),
+        ("32 next turns, batched, cached", 32, 2, 1, True),
     ):
-        seconds, tokens = asyncio.run(ask(count, turns, prefix, together))
+        model = LocalModel(WEIGHTS)
+        asyncio.run(ask(model, 1, 1, "warm-up ", False))
+        if before:
+            asyncio.run(ask(model, count, before, "c", True))
+        seconds, tokens = asyncio.run(ask(model, count, turns, "c", together))
+        model.close()
         rows.append((label, f"{count / seconds:.2f} replies/s, {tokens / seconds:.0f} tokens/s"))
-    model.close()
     return rows
 
 
