@@ -11,6 +11,7 @@ from sotopia_files import SITUATION, episode, messages, printed, reward, write
 
 from sotopia_pi.cli.main import main
 from sotopia_pi.rundir import Run
+from sotopia_pi.training.lineage import read_examples
 
 JUDGES = ("judge-a", "judge-b")
 
@@ -143,7 +144,7 @@ def test_a_policy_is_trained_without_playing(weights: str, tmp_path: Path) -> No
     folder = Path(out) / "policies" / "bc"
     made = json.loads((folder / "policy.json").read_text(encoding="utf-8"))
     assert (folder / "adapter_model.safetensors").is_file()
-    assert (made["sequences"], len(made["examples"])) == (2, 2)
+    assert (made["sequences"], len(list(read_examples(folder)))) == (2, 2)
     chat = tmp_path / "chat.jsonl"
     assert main(["export", out, "--format", "chat", "--out", str(chat), "--quiet"]) == 0
     first, second = (json.loads(line)["messages"] for line in chat.read_text(encoding="utf-8").splitlines())

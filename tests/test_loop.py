@@ -12,6 +12,7 @@ from support import price_task, stored
 from sotopia_pi.cli.main import main
 from sotopia_pi.config import parse, to_toml
 from sotopia_pi.models.weights import load_model, quiet_peft
+from sotopia_pi.training.lineage import read_examples
 from sotopia_pi.world.records import SocialTask
 
 pytestmark = pytest.mark.weights
@@ -82,7 +83,7 @@ def test_the_whole_method(weights: str, tmp_path: Path) -> None:
             assert PeftModel.from_pretrained(load_model(weights), str(folder)).peft_config["default"].r == 16
         made = json.loads((folder / "policy.json").read_text(encoding="utf-8"))
         assert (made["name"], made["base"], made["parent"]) == (name, weights, parent)
-        assert len(made["examples"]) == made["sequences"] >= 8
+        assert len(list(read_examples(folder))) == made["sequences"] >= 8
     assert sorted(path.name for path in (out / "policies").iterdir()) == ["bc", "bc+sr"]
 
     html = (out / "report.html").read_text(encoding="utf-8")

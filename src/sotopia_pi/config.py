@@ -32,7 +32,8 @@ class _Section(BaseModel):
 class WorldConfig(_Section):
     """Which tasks there are: scenarios per verified kind, or files of tasks of one's own.
 
-    `transfer` is a second evaluation set, of kinds that `train` need not have. `castings` is how many pairs of
+    `transfer` is a second evaluation set, of kinds that `train` need not have. `dev` tasks, of the catalogue's dev
+    split, choose among the epochs of a training (`training.keep = "best_play"`). `castings` is how many pairs of
     characters play each scenario. `characters` and `ties` are files that replace the starter world's; without `ties`,
     characters of one's own are strangers to each other. `open_train` and `open_test` add that many of the starter
     world's open scenarios, which only a judge can rate. `overlap` says what happens when an open scenario to train on
@@ -42,6 +43,7 @@ class WorldConfig(_Section):
     train: dict[Kind, _Count] = Field(default_factory=dict)
     test: dict[Kind, _Count] = Field(default_factory=dict)
     transfer: dict[Kind, _Count] = Field(default_factory=dict)
+    dev: dict[Kind, _Count] = Field(default_factory=dict)
     split: Literal["test", "dev"] = "test"
     castings: int = Field(default=1, ge=1)
     characters: str | None = None
@@ -86,12 +88,58 @@ class SamplingConfig(_Section):
     layout: Literal["chat", "turn"] = "chat"
 
 
-class TrainingConfig(_Section):
-    """LoRA fine-tuning. `batch` is sequences per update, `micro_batch` how many of them are in memory at once.
+#: Settings that a `preset` stands for; what a config says itself goes before them.
+PRESETS: dict[str, dict[str, Any]] = {
+    # Wang et al. 2024 (arXiv 2403.08715), appendix; the epoch is chosen by hand there (BC 20, SR 5).
+    "paper": {
+        "tune": "qlora",
+        "precision": "bfloat16",
+        "epochs": 20,
+        "learning_rate": 5e-5,
+        "schedule": "cosine",
+        "warmup": 0.03,
+        "batch": 4,
+        "micro_batch": 4,
+        "lora_rank": 8,
+        "lora_alpha": 16,
+        "lora_dropout": 0.05,
+        "lora_targets": ("q_proj", "v_proj"),
+        "cutoff": 4096,
+    },
+    # LoRA on every linear layer at a high rate, which matches full fine-tuning on small data (Schulman et al. 2025,
+    # "LoRA Without Regret"); the epoch with the lowest loss on held-out tasks is kept.
+    "modern": {
+        "tune": "lora",
+        "epochs": 3,
+        "learning_rate": 2e-4,
+        "schedule": "cosine",
+        "warmup": 0.05,
+        "batch": 32,
+        "micro_batch": 4,
+        "lora_rank": 32,
+        "lora_alpha": 64,
+        "lora_targets": "all-linear",
+        "cutoff": 8192,
+        "hold_out": 0.05,
+        "keep": "best_loss",
+    },
+}
 
-    `lora_layers` adapts only that many layers, the last ones (0: all): the backward pass then stops early.
+
+class TrainingConfig(_Section):
+    """The update. `batch` is sequences per update, `micro_batch` how many of them are in memory at once.
+
+    `tune` says what is trained: an adapter (`lora`), an adapter over weights in 4 bits (`qlora`, on a CUDA GPU), or
+    all weights (`full`). `lora_layers` adapts only that many layers, the last ones (0: all): the backward pass then
+    stops early. `hold_out` is the share of the tasks whose examples are kept from training and only measure the loss
+    after every epoch. `keep` says which epoch's weights become the policy: the last, the one with the lowest held-out
+    loss, or the one that plays the `world.dev` tasks best. `dpo_beta` and `dpo_margin` (the least difference in GOAL
+    between what is preferred and what is not) are for rounds whose update is `dpo`.
     """
 
+    preset: Literal["paper", "modern"] | None = None
+    tune: Literal["lora", "qlora", "full"] = "lora"
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
     epochs: float = Field(default=2, gt=0)
     learning_rate: float = Field(default=1e-3, gt=0)
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
@@ -105,11 +153,23 @@ class TrainingConfig(_Section):
     lora_targets: str | tuple[str, ...] = "all-linear"
     lora_layers: int = Field(default=0, ge=0)
     cutoff: int = Field(default=2048, ge=64)
+    hold_out: float = Field(default=0.0, ge=0, lt=1)
+    keep: Literal["last", "best_loss", "best_play"] = "last"
+    dpo_beta: float = Field(default=0.1, gt=0)
+    dpo_margin: float = Field(default=1.0, gt=0)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in_the_preset(cls, values: Any) -> Any:
+        known = PRESETS.get(str(values.get("preset"))) if isinstance(values, dict) else None
+        return {**known, **values} if known else values
 
     @model_validator(mode="after")
-    def _micro_batches_fill_a_batch(self) -> Self:
+    def _settings_agree(self) -> Self:
         if self.batch % self.micro_batch:
             raise ValueError(f"batch ({self.batch}) must be a multiple of micro_batch ({self.micro_batch})")
+        if self.keep == "best_loss" and not self.hold_out:
+            raise ValueError("keep = 'best_loss' needs hold_out, the share of the tasks that measures the loss")
         return self
 
 
@@ -121,7 +181,8 @@ class RoundConfig(_Section):
     and `sampling` override the run's. `replay` adds the examples selected by earlier rounds to this round's. `rater` is
     whose scores select: `auto` takes the verifier for verified tasks and the judge for open ones, `judge` the run's
     judge for all; any other rater by its name, as reports give it. `episodes` names imported episodes ("import/NAME")
-    that are rated already and are used in place of playing any.
+    that are rated already and are used in place of playing any. `update` says how the policy learns from what is
+    selected: `sft` imitates it, `dpo` prefers it to what was not selected.
     """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9+._-]*$")
@@ -135,6 +196,7 @@ class RoundConfig(_Section):
     train: dict[str, Any] = Field(default_factory=dict)
     sampling: dict[str, Any] = Field(default_factory=dict)
     rater: str = Field(default="auto", min_length=1)
+    update: Literal["sft", "dpo"] = "sft"
 
 
 class EvaluationConfig(_Section):
@@ -196,12 +258,23 @@ class JudgeConfig(_Section):
 
 
 class RuntimeConfig(_Section):
-    """What changes how fast a run is, and never what it does; may differ when a run is continued."""
+    """What changes how fast a run is, and never what it does; may differ when a run is continued.
+
+    Training keeps a checkpoint every `save_every` updates (0: none), from which a killed one continues.
+    `gradient_checkpointing` computes activations twice rather than keeping them. `trackers` get the metrics besides
+    metrics.jsonl. `launch` trains in `processes` processes through accelerate: `ddp`, `fsdp`, `deepspeed`, or the path
+    of an accelerate config file.
+    """
 
     concurrency: int = Field(default=32, ge=1)
     slots: int = Field(default=64, ge=1)
     max_context: int = Field(default=2048, ge=256)
     threads: int = Field(default=0, ge=0)
+    save_every: int = Field(default=20, ge=0)
+    gradient_checkpointing: bool = False
+    trackers: tuple[Literal["wandb", "tensorboard", "trackio"], ...] = ()
+    launch: str | None = Field(default=None, min_length=1)
+    processes: int = Field(default=1, ge=1)
 
 
 class HostConfig(_Section):
@@ -302,9 +375,14 @@ _S = TypeVar("_S", bound=_Section)
 
 
 def _changed(section: _S, changes: Mapping[str, Any], where: str) -> _S:
-    """`section` with some settings changed; ValueError naming those at `where` that cannot be."""
+    """`section` with some settings changed; ValueError naming those at `where` that cannot be.
+
+    A preset among the changes goes before all that the section says.
+    """
     try:
-        return section.model_validate({**section.model_dump(), **changes})
+        return section.model_validate(
+            {**section.model_dump(), **PRESETS.get(str(changes.get("preset")), {}), **changes}
+        )
     except ValidationError as error:
         raise ValueError("; ".join(_explain(detail, f"{where}.") for detail in error.errors())) from None
 

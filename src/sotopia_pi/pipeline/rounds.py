@@ -1,0 +1,175 @@
+"""A round up to its training: collect, rate, select."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+
+from sotopia_pi import judging
+from sotopia_pi.config import EXPERT, JudgeConfig, RoundConfig
+from sotopia_pi.episodes.play import Plan
+from sotopia_pi.errors import ConfigError, TrainingError
+from sotopia_pi.pipeline.stages import Facts, need, once, say_judged, stage_of
+from sotopia_pi.ratings.records import Rating
+from sotopia_pi.ratings.verifier import verify
+from sotopia_pi.rundir import Run
+from sotopia_pi.training.selection import Candidate, saturation
+from sotopia_pi.training.selection import select as apply_rule
+from sotopia_pi.world import SocialTask
+
+
+def collect(run: Run, item: RoundConfig) -> Facts:
+    """Plays the training episodes of a round: the expert (BC) or the parent policy (SR) in every role."""
+    player = EXPERT if item.method == "bc" else item.parent
+    sampling = run.config.sampling_of(item)
+    need(run, "tasks")
+
+    def work() -> Facts:
+        if item.episodes:
+            return _imported(run, item.episodes)
+        plans = [
+            Plan(
+                stage=f"collect/{item.name}",
+                task_id=task.id,
+                players=(player,) * len(task.roles),
+                repeat=repeat,
+                max_turns=run.config.max_turns,
+                conditions=run.conditions(sampling),
+            )
+            for task in _spread(run.store.tasks("train"), item.tasks)
+            for repeat in range(item.repeats)
+        ]
+        played = run.play(f"collect {item.name}", plans, sampling)
+        return {**played, **judging.judge_stage(run, f"collect/{item.name}")}
+
+    facts = once(run, f"collect/{item.name}", work)
+    say_judged(run, f"collect/{item.name}", facts)
+    played = f"imported episodes ({item.episodes})" if item.episodes else f"episodes of {player} with itself"
+    run.say(f"collect    {item.name}: {facts['completed']} {played}, {facts['failed']} failed")
+    return facts
+
+
+def _imported(run: Run, stage: str) -> Facts:
+    """How many imported episodes there are. ConfigError when there are none."""
+    completed, failed = run.store.counts(stage)
+    if not completed:
+        raise ConfigError(
+            f"There are no episodes {stage!r} in {run.folder}; import some with `sotopia-pi import episodes FILE.jsonl "
+            f"--name {stage.removeprefix('import/')} --out {run.folder}`."
+        )
+    return {"planned": completed + failed, "completed": completed, "failed": failed}
+
+
+def _only_rater(run: Run, stage: str) -> str:
+    """Who rated the imported episodes. ConfigError when that is nobody or several."""
+    raters = sorted({rating.rater for rating in run.store.ratings(stage)})
+    if len(raters) != 1:
+        found = f"rated by {', '.join(raters)}; name one of them as the round's rater" if raters else "not rated"
+        raise ConfigError(f"The episodes {stage!r} are {found}.")
+    return raters[0]
+
+
+def _spread(tasks: list[SocialTask], count: int) -> list[SocialTask]:
+    """`count` of the tasks, evenly spread so that every kind keeps its share; all of them for 0."""
+    if count == 0 or count >= len(tasks):
+        return tasks
+    return [tasks[i * len(tasks) // count] for i in range(count)]
+
+
+def rate(run: Run, stage: str, judge: JudgeConfig | None = None, retry_failed: bool = False) -> Facts:
+    """Rates the completed episodes of a stage without playing anything; ratings of other raters stay.
+
+    With `judge`, that judge rates all of them that it has not rated yet. Else the verifier rates the verified ones
+    again, and the run's own judge, if it has one, those that it has not rated yet.
+    """
+    if judge is not None:
+        facts: Facts = dict(judging.judge_with(run, stage, judge, retry_failed=retry_failed))
+        say_judged(run, stage, facts)
+        return facts
+    rated = undecided = 0
+    for episode in run.store.episodes(stage):
+        task = run.store.task(episode.task_id)
+        if episode.completed and task.scenario.verified:
+            ratings = verify(task, episode)
+            run.store.add_ratings(ratings)
+            rated += len(ratings)
+            undecided += sum(rating.failure is not None for rating in ratings)
+    run.say(f"rate       {stage}: {rated} roles rated, {undecided} of them undecided")
+    if retry_failed and run.config.judge:
+        run.store.drop_failed_ratings(stage, judging.rater_of(run, run.config.judge))
+    facts = {"rated": rated, "undecided": undecided, **judging.judge_stage(run, stage)}
+    say_judged(run, stage, facts)
+    return facts
+
+
+def _selecting(run: Run, item: RoundConfig) -> Callable[[SocialTask], str]:
+    """Whose scores select among the episodes of a task in a round."""
+    if item.rater == "auto" and not item.episodes:
+        return lambda task: judging.primary(run, task)
+    if item.rater == "auto":
+        only = _only_rater(run, stage_of(item))
+        return lambda task: only
+    own = item.rater == "judge" and run.config.judge
+    name = judging.rater_of(run, own) if own else item.rater
+    return lambda task: name
+
+
+def _selectable(run: Run, item: RoundConfig) -> tuple[list[Rating], dict[str, str]]:
+    """The ratings that a round selects by, and the task of each episode."""
+    stage, rater_for = stage_of(item), _selecting(run, item)
+    found: list[Rating] = []
+    episodes: dict[str, str] = {}
+    raters: dict[str, str] = {}
+    for episode, ratings in judging.rated_episodes(run, stage):
+        if episode.completed:
+            episodes[episode.key] = task = episode.task_id
+            if task not in raters:
+                raters[task] = rater_for(run.store.task(task))
+            found += ratings.get(raters[task], {}).values()
+    if episodes and not found:
+        known, wanted = ", ".join(run.store.raters(stage)) or "none", ", ".join(dict.fromkeys(raters.values()))
+        raise ConfigError(f"No role of {stage} is rated by {wanted}; its raters are: {known}.")
+    return found, episodes
+
+
+def select(run: Run, item: RoundConfig) -> Facts:
+    """Chooses the (episode, role) pairs that are imitated. TrainingError when the rule chooses none."""
+    need(run, f"collect/{item.name}")
+
+    def work() -> Facts:
+        ratings, tasks = _selectable(run, item)
+        candidates = [
+            Candidate(r.episode, r.role, tasks[r.episode], r.scores["goal"], r.overall)
+            for r in ratings
+            if r.failure is None and "goal" in r.scores
+        ]
+        chosen = apply_rule_of(candidates, item)
+        if not chosen:
+            raise TrainingError(
+                f"Round {item.name!r} selected none of {len(candidates)} candidates ({len(ratings) - len(candidates)} "
+                f"unrated) with {item.select}; start another run (--out) with a looser select or more repeats in it."
+            )
+        run.store.set_selection(item.name, [(c.episode, c.role) for c in chosen])
+        return {
+            "raters": sorted({rating.rater for rating in ratings}),
+            "candidates": len(candidates),
+            "unrated": len(ratings) - len(candidates),
+            "selected": len(chosen),
+            "mean_of_candidates": sum(c.score for c in candidates) / len(candidates),
+            "mean_of_selected": sum(c.score for c in chosen) / len(chosen),
+            "saturation": asdict(saturation(candidates)),
+        }
+
+    facts = once(run, f"select/{item.name}", work)
+    run.say(
+        f"select     {item.name}: {facts['selected']} of {facts['candidates']} roles, mean GOAL "
+        f"{facts['mean_of_candidates']:.2f} → {facts['mean_of_selected']:.2f}, "
+        f"{facts['saturation']['share_at_top']:.0%} share the top score"
+    )
+    return facts
+
+
+def apply_rule_of(candidates: list[Candidate], item: RoundConfig) -> list[Candidate]:
+    """What a round's rule selects. ConfigError, also without candidates, for a rule that cannot be used."""
+    parameters = {"rule": "top_k", **item.select}
+    return apply_rule(candidates, str(parameters.pop("rule")), **parameters)
