@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from support import CAST, price_task, turn
 from sotopia_pi.episodes.records import Action, ActionType
 from sotopia_pi.episodes.views import messages, view
 from sotopia_pi.errors import ModelError
-from sotopia_pi.models.chat import encode_chat
+from sotopia_pi.models.chat import chat_format, encode_chat, encode_chats
 from sotopia_pi.models.jsontext import json_object_end
 from sotopia_pi.models.protocol import Completion, Message, Sampling
 
@@ -291,20 +292,69 @@ def test_attention_of_another_kind_is_refused(tmp_path: Path) -> None:
 TALK: list[Message] = messages(view(price_task(), 1, [turn(0, "Hi."), turn(1, "Hello."), turn(0, "Five?")]))
 
 
-@pytest.mark.parametrize(
-    ("template", "complaint"),
-    [
-        ("{{ raise_exception('no system message here') }}", "refuses the conversation .*no system message here"),
-        ("{% for m in messages %}{{ loop.revindex }}{{ m['content'] }}{% endfor %}", "rewrites earlier messages"),
-    ],
-)
-def test_chat_templates_that_cannot_be_used(template: str, complaint: str) -> None:
-    import copy
-
+def with_template(template: str) -> Any:
     tokenizer = copy.deepcopy(tiny.tokenizer())
     tokenizer.chat_template = template
-    with pytest.raises(ModelError, match=complaint):
-        encode_chat(tokenizer, TALK, prompt=True)
+    return tokenizer
+
+
+def test_a_template_that_renders_nothing_is_refused() -> None:
+    with pytest.raises(ModelError, match=r"refuses the conversation .*not today"):
+        encode_chat(with_template("{{ raise_exception('not today') }}"), TALK, prompt=True)
+
+
+#: As published templates do it: no system message at all; the system message in the last user message; reasoning
+#: left out of all but the last reply.
+_LINES = "{% for m in messages %}<{{ m['role'] }}>{{ m['content'] }}<|im_end|>{% endfor %}"
+_ASKED = "{% if add_generation_prompt %}<assistant>{% endif %}"
+NO_SYSTEM = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system') }}{% endif %}" + _LINES + _ASKED
+SYSTEM_LAST = (
+    "{% set first = messages[0] %}{% for m in messages %}{% if m['role'] != 'system' %}<{{ m['role'] }}>"
+    "{% if m['role'] == 'user' and loop.index >= loop.length - 1 and first['role'] == 'system' %}"
+    "{{ first['content'] }} {% endif %}{{ m['content'] }}<|im_end|>{% endif %}{% endfor %}" + _ASKED
+)
+LAST_THINKS = (
+    "{% for m in messages %}<{{ m['role'] }}>{% if loop.last and m['role'] == 'assistant' %}<think></think>{% endif %}"
+    "{{ m['content'] }}<|im_end|>{% endfor %}{% if add_generation_prompt %}<assistant><think></think>{% endif %}"
+)
+
+
+@pytest.mark.parametrize("template", [NO_SYSTEM, SYSTEM_LAST])
+def test_a_system_message_without_a_place_begins_the_first_user_message(template: str) -> None:
+    tokenizer = with_template(template)
+    form = chat_format(tokenizer)
+    assert (form.folds, form.grows, len(form.notes())) == (True, True, 1)
+    text = tokenizer.decode(encode_chat(tokenizer, TALK, prompt=True).ids)
+    assert text.startswith(f"<user>{TALK[0]['content']}\n\n{TALK[1]['content']}<|im_end|><assistant>")
+    assert text.count(TALK[0]["content"]) == 1
+    assert text.endswith("<assistant>")
+
+
+def test_a_template_that_rewrites_gives_one_text_per_reply() -> None:
+    tokenizer = with_template(LAST_THINKS)
+    form = chat_format(tokenizer)
+    assert (form.folds, form.grows, len(form.notes())) == (False, False, 1)
+    replied = [*TALK, Message(role="assistant", content="Six.")]
+    (encoded,) = encode_chats(tokenizer, [replied])
+    assert [each.turns for each in encoded] == [[0], [1]]
+    for each, upto, reply in zip(encoded, (2, 4), ("Hello.", "Six."), strict=True):
+        ((start, end),) = each.replies
+        assert each.ids[:start] == encode_chat(tokenizer, replied[:upto], prompt=True).ids
+        assert reply in tokenizer.decode(each.ids[start:end])
+        assert end == len(each.ids)
+    with pytest.raises(ModelError, match="one text per reply"):
+        encode_chat(tokenizer, replied)
+
+
+@pytest.mark.parametrize("text", ["plain", " spaced ", "⟪0⟫ ⟪1⟫", "a</think>b", "<|im_end|>", ""])
+def test_a_fast_encoding_is_the_slow_one(text: str) -> None:
+    """Templates that depend on what is said are cut as they render it."""
+    strips = tiny.tokenizer().chat_template.replace("message['content']", "message['content'] | trim")
+    assert strips != tiny.tokenizer().chat_template
+    for tokenizer in (tiny.tokenizer(), with_template(strips)):
+        chat = [*TALK, Message(role="assistant", content=text), Message(role="user", content=text)]
+        whole = tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
+        assert tokenizer.decode(encode_chat(tokenizer, chat, prompt=True).ids) == whole
 
 
 def test_chat_is_encoded_as_its_template_says() -> None:

@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import settings as checking
+from hypothesis import strategies as st
 from support import episode, price_task, turn
 
 from sotopia_pi.config import TrainingConfig
@@ -19,7 +23,7 @@ from sotopia_pi.episodes.scripted import expert_player
 from sotopia_pi.episodes.views import messages, view
 from sotopia_pi.errors import TrainingError
 from sotopia_pi.models.chat import encode_chat
-from sotopia_pi.training.examples import Tokens, example, token_counts, tokenize
+from sotopia_pi.training.examples import Tokens, example, tokenize
 from sotopia_pi.training.rows import pack
 
 pytest.importorskip("torch", reason="training needs the extra 'local'")
@@ -47,9 +51,9 @@ def scripted(number: int, repeat: int = 0) -> Episode:
 
 
 def tokens(number: int, role: int, repeat: int = 0, cutoff: int = 2048) -> Tokens:
-    made = tokenize(tiny.tokenizer(), example(price_task(number=number), scripted(number, repeat), role), cutoff)
-    assert made is not None
-    return made
+    (made,) = tokenize(tiny.tokenizer(), [example(price_task(number=number), scripted(number, repeat), role)], cutoff)
+    (item,) = made.items
+    return item
 
 
 @pytest.fixture(scope="module")
@@ -87,8 +91,9 @@ def test_only_own_valid_actions_are_trained() -> None:
         turn(1, "Bye.", ActionType.LEAVE),
     ]
     for role, trained in ((0, [0, 4]), (1, [1, 3, 5])):
-        made = tokenize(tiny.tokenizer(), example(task, episode(task, turns), role), 2048)
-        assert made is not None
+        ((made,),) = (
+            cut.items for cut in tokenize(tiny.tokenizer(), [example(task, episode(task, turns), role)], 2048)
+        )
         said = tiny.tokenizer().decode([made.ids[at] for at in made.targets])
         assert said == "".join(turns[at].action.to_json() + "<|im_end|>" for at in trained)
         text = tiny.tokenizer().decode(made.ids)
@@ -111,16 +116,52 @@ def test_training_tokens_are_those_of_generation(role: int) -> None:
     assert firsts == starts
 
 
-def test_cutoff_drops_whole_actions() -> None:
-    whole = tokens(5, 0)
-    ends = [at + 1 for at, after in zip(whole.targets, [*whole.targets[1:], -1], strict=True) if after != at + 1]
-    assert len(ends) >= 2
-    assert tokens(5, 0, cutoff=ends[0]) == tokens(5, 0, cutoff=ends[1] - 1)
-    assert len(tokens(5, 0, cutoff=ends[0]).ids) == ends[0]
-    assert tokens(5, 0, cutoff=ends[-1]) == whole
-    made = example(price_task(number=5), scripted(5), 0)
-    assert tokenize(tiny.tokenizer(), made, ends[0] - 1) is None
-    assert token_counts([whole, whole])["trained_tokens"] == 2 * len(whole.targets)
+def long_talk(turns: int) -> tuple[Any, Episode]:
+    """An episode of many turns, each with words of its own."""
+    task = price_task()
+    said = [turn(n % 2, f"Say {n} " + "and then " * (n % 5) + f"{n}.") for n in range(turns)]
+    return task, episode(task, said)
+
+
+def spoken(item: Tokens) -> list[int]:
+    """The numbers of the turns that a sequence of a long talk trains."""
+    text = tiny.tokenizer().decode([item.ids[at] for at in item.targets])
+    return [int(number) for number in re.findall(r"Say (\d+)", text)]
+
+
+@given(turns=st.integers(1, 30), cutoff=st.integers(400, 1500), role=st.integers(0, 1))
+@checking(max_examples=40, deadline=None)
+def test_what_is_longer_than_the_cutoff_loses_its_oldest_turns(turns: int, cutoff: int, role: int) -> None:
+    task, played = long_talk(turns)
+    whole = example(task, played, role)
+    ((uncut,),) = [c.items or [None] for c in tokenize(tiny.tokenizer(), [whole], 100_000)]
+    (made,) = tokenize(tiny.tokenizer(), [whole], cutoff)
+    own = list(range(role, turns, 2))
+    if uncut is None:
+        assert not own and not made.items
+        return
+    assert spoken(uncut) == own
+    assert made.cut == (len(uncut.ids) > cutoff)
+    trained = [number for item in made.items for number in spoken(item)]
+    assert len(trained) + made.actions_dropped == len(own)
+    assert trained == [number for number in own if number in trained]  # each once, in order
+    system = tiny.tokenizer().decode(uncut.ids).partition("<|im_start|>user")[0]
+    dropped = 0
+    for item in made.items:
+        assert len(item.ids) <= cutoff
+        text = tiny.tokenizer().decode(item.ids)
+        assert text.startswith(system + "<|im_start|>user")  # never the system message, never half a turn
+        seen = [int(number) for number in re.findall(r"Say (\d+) ", text)]
+        assert seen == list(range(seen[0], seen[-1] + 1))
+        assert text.endswith("<|im_end|>")
+        dropped += len([number for number in own if number < seen[0]])
+    assert made.turns_dropped == dropped
+
+
+def test_a_turn_that_does_not_fit_is_left_out() -> None:
+    task, played = long_talk(6)
+    (made,) = tokenize(tiny.tokenizer(), [example(task, played, 0)], 64)
+    assert (made.items, made.cut, made.actions_dropped) == ([], True, 3)
 
 
 # Packed rows
@@ -152,7 +193,7 @@ def test_packed_loss_and_gradients_are_those_of_single_sequences(
     expected.backward()
     row = pack(items)
     assert len(row["input_ids"][0]) < sum(len(item.ids) for item in items)  # shared prompts stand once
-    trainer = PackedTrainer(packed, items, arguments(SETTINGS, str(tmp_path), 1), None)
+    trainer = PackedTrainer(packed, items, SETTINGS, arguments(SETTINGS, str(tmp_path), 1))
     loss = trainer.compute_loss(packed, {key: torch.tensor(value) for key, value in row.items()})
     loss.backward()
 

@@ -94,7 +94,7 @@ class Run:
         if name == BASE:
             return None
         folder = self.folder / POLICIES / name
-        if self.store.stage(f"train/{name}") is None or not (folder / "adapter_model.safetensors").is_file():
+        if self.store.stage(f"train/{name}") is None or not any(folder.glob("*model*.safetensors")):
             raise ModelError(f"The policy {name!r} is not trained yet; run `sotopia-pi train {self.folder}` first.")
         return folder
 
@@ -116,11 +116,17 @@ class Run:
             print(text, flush=True)
 
     def play(
-        self, label: str, plans: Sequence[Plan], sampling: SamplingConfig, specs: Mapping[str, str] | None = None
+        self,
+        label: str,
+        plans: Sequence[Plan],
+        sampling: SamplingConfig,
+        specs: Mapping[str, str] | None = None,
+        policies: Mapping[str, Path] | None = None,
     ) -> dict[str, int]:
         """Plays what is planned and not yet stored, rating each episode as it ends; returns what is stored then.
 
-        `specs` are model specs of players whom the config does not name. ModelError when not one episode could be
+        `specs` are model specs of players whom the config does not name, `policies` folders with the weights of some
+        that are no policies of the run. ModelError when not one episode could be
         played.
         """
         if not plans:
@@ -129,7 +135,7 @@ class Run:
         stored = self.store.episode_keys(stage)
         missing = [plan for plan in plans if plan.id not in stored]
         if missing:
-            self._play(label, missing, len(plans), sampling, specs or {})
+            self._play(label, missing, len(plans), sampling, specs or {}, policies or {})
         completed, failed = self.store.counts(stage)
         if failed and not completed:
             cause = next(self.store.episodes(stage)).failure
@@ -137,7 +143,13 @@ class Run:
         return {"planned": len(plans), "completed": completed, "failed": failed}
 
     def _play(
-        self, label: str, missing: Sequence[Plan], total: int, sampling: SamplingConfig, specs: Mapping[str, str]
+        self,
+        label: str,
+        missing: Sequence[Plan],
+        total: int,
+        sampling: SamplingConfig,
+        specs: Mapping[str, str],
+        policies: Mapping[str, Path],
     ) -> None:
         tasks = self.store.tasks_with(plan.task_id for plan in missing)
         with ExitStack() as stack:
@@ -145,7 +157,7 @@ class Run:
                 tqdm(total=total, initial=total - len(missing), desc=label, unit="episode", disable=self.quiet)
             )
             names = dict.fromkeys(name for plan in missing for name in plan.players)
-            players = {name: stack.enter_context(self._opened(name, sampling, specs)) for name in names}
+            players = {name: stack.enter_context(self._opened(name, sampling, specs, policies)) for name in names}
 
             writer = Writer(self.store, lambda: {SPENDING: self.ledger.facts()})
 
@@ -158,11 +170,13 @@ class Run:
             concurrency = self.config.runtime.concurrency
             asyncio.run(play_all(missing, tasks, players, keep, concurrency, self.ledger.episode))
 
-    def _opened(self, name: str, sampling: SamplingConfig, specs: Mapping[str, str]) -> Any:
+    def _opened(
+        self, name: str, sampling: SamplingConfig, specs: Mapping[str, str], policies: Mapping[str, Path]
+    ) -> Any:
         models = self.config.models
         named = {EXPERT: models.expert, PARTNER: models.partner, **specs}
         spec = named.get(name, models.policy)
-        adapter = self.policy_folder(name) if name not in named else None
+        adapter = None if name in named else policies.get(name) or self.policy_folder(name)
         return opened(name, spec, sampling, self.config.runtime, self.prompts, adapter, self.remotes)
 
 

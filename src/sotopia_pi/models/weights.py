@@ -8,6 +8,7 @@ folder, or a repository on the hub. Code from a repository is never run.
 from __future__ import annotations
 
 import importlib.util
+import json
 import logging
 import os
 import shutil
@@ -23,6 +24,8 @@ from sotopia_pi.errors import ModelError
 _LOG = logging.getLogger(__name__)
 
 SMOLLM2 = "smollm2-135m"
+#: Before the name of a policy whose whole weights an adapter in the same folder of policies belongs to.
+BESIDE = "policy:"
 _SMOLLM2_HUB = "HuggingFaceTB/SmolLM2-135M-Instruct"
 
 
@@ -75,21 +78,71 @@ def load_tokenizer(name: str) -> Any:
 
 
 def load_model(name: str, adapter: Path | None = None) -> Any:
-    """The weights of a model (a `PreTrainedModel`), with `adapter` merged into them.
+    """The weights of a model (a `PreTrainedModel`), with the policy in the folder `adapter` merged into them.
 
     On a GPU in the type they are stored in, on a CPU in float32, which is the faster one there.
     """
     import torch
 
-    gpu = torch.cuda.is_available()
-    model = _load("AutoModelForCausalLM", name, dtype="auto" if gpu else torch.float32).to("cuda" if gpu else "cpu")
-    if adapter is not None:
+    return load_policy(name, adapter, "auto" if torch.cuda.is_available() else torch.float32).eval()
+
+
+def load_policy(base: str, folder: Path | None, dtype: Any, device: str | None = None) -> Any:
+    """The weights of the policy in `folder` (None: of `base` alone), on the GPU if there is one and no `device` given.
+
+    `folder` holds an adapter, which is merged into the weights it belongs to, or whole weights.
+    """
+    import torch
+
+    place = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    if folder is not None and is_whole(folder):
+        return _load("AutoModelForCausalLM", str(folder), dtype=dtype).to(place)
+    model = _load("AutoModelForCausalLM", base_of(folder, base) if folder else base, dtype=dtype).to(place)
+    if folder is not None:
         from peft import PeftModel
 
-        check_adapter(adapter)
+        check_adapter(folder)
         with quiet_peft():
-            model = PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
-    return model.eval()
+            model = PeftModel.from_pretrained(model, str(folder)).merge_and_unload()
+    return model
+
+
+def load_quantized(base: str) -> Any:
+    """The weights of a model in 4 bits (nf4, doubly quantised), computing in bfloat16: what QLoRA adapts.
+
+    ModelError without a CUDA GPU and bitsandbytes.
+    """
+    import torch
+
+    if not torch.cuda.is_available() or importlib.util.find_spec("bitsandbytes") is None:
+        raise ModelError(
+            "training.tune = 'qlora' needs a CUDA GPU and bitsandbytes (pip install bitsandbytes); "
+            "use training.tune = 'lora' here."
+        )
+    from transformers import BitsAndBytesConfig
+
+    quantized = BitsAndBytesConfig(  # type: ignore[no-untyped-call]
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=torch.bfloat16,
+    )
+    place = {"": torch.cuda.current_device()}
+    return _load("AutoModelForCausalLM", base, dtype=torch.bfloat16, quantization_config=quantized, device_map=place)
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether a policy's folder holds whole weights, not an adapter."""
+    return (folder / "config.json").is_file() and not (folder / "adapter_config.json").is_file()
+
+
+def base_of(folder: Path, base: str) -> str:
+    """The weights that the adapter in `folder` belongs to: `base`, or those of a whole policy beside it."""
+    try:
+        said = str(json.loads((folder / "policy.json").read_text(encoding="utf-8"))["base"])
+    except (OSError, ValueError, KeyError, TypeError):  # adapters from elsewhere have no such file
+        return base
+    return str(folder.parent / said.removeprefix(BESIDE)) if said.startswith(BESIDE) else base
 
 
 def lay_out_for_steps(model: Any) -> None:

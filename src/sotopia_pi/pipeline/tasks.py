@@ -9,6 +9,7 @@ from typing import Any
 
 from sotopia_pi.episodes.players import SCRIPTED, check_player
 from sotopia_pi.errors import ConfigError
+from sotopia_pi.pipeline.choosing import DEV
 from sotopia_pi.pipeline.rounds import apply_rule_of
 from sotopia_pi.pipeline.stages import Facts, once
 from sotopia_pi.ratings.opening import check_judge
@@ -27,6 +28,8 @@ def prepare_tasks(run: Run) -> Facts:
         world = run.config.world
         groups = {"train": _tasks(run, "train", world.train, "train")}
         groups["test"] = _tasks(run, "test", world.test, world.split)
+        if world.dev:
+            groups[DEV] = _tasks(run, DEV, world.dev, "dev")
         groups["transfer"] = _tasks(run, "transfer", world.transfer, world.split)
         _check_apart(groups)
         _check_overlap(run, groups)
@@ -99,13 +102,13 @@ def _can_be_rated(run: Run, tasks: Iterable[SocialTask], where: str) -> list[Soc
 
 def _check_apart(groups: dict[str, list[SocialTask]]) -> None:
     trained = {(task.scenario.situation, task.scenario.goals) for task in groups["train"]}
-    for task in (*groups["test"], *groups["transfer"]):
+    for task in (*groups["test"], *groups["transfer"], *groups.get(DEV, ())):
         if (task.scenario.situation, task.scenario.goals) in trained:
             raise ConfigError(f"A held-out scenario is also trained on: {task.scenario.situation[:80]!r}; remove it.")
 
 
 def _check_overlap(run: Run, groups: dict[str, list[SocialTask]]) -> None:
-    found = near_duplicates(groups["train"], (*groups["test"], *groups["transfer"]))
+    found = near_duplicates(groups["train"], (*groups["test"], *groups["transfer"], *groups.get(DEV, ())))
     if found and run.config.world.overlap == "refuse":
         raise ConfigError(
             f"Near-duplicates ({len(found)}) of held-out scenarios are trained on; remove them, or set "

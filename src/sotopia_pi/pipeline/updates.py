@@ -2,74 +2,113 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
-from sotopia_pi.config import RoundConfig
+from sotopia_pi.config import RoundConfig, TrainingConfig
 from sotopia_pi.errors import ConfigError
 from sotopia_pi.models.remote.spec import is_remote
+from sotopia_pi.models.weights import BESIDE, is_whole
+from sotopia_pi.pipeline.choosing import best_player
+from sotopia_pi.pipeline.preparing import fingerprint, prepare
 from sotopia_pi.pipeline.stages import Facts, need, once
 from sotopia_pi.records import derive_seed
 from sotopia_pi.rundir import POLICIES, Run
-from sotopia_pi.training.examples import Tokens, example, token_counts, tokenize
-from sotopia_pi.training.lineage import Lineage, write_lineage
+from sotopia_pi.training.lineage import Lineage, read_lineage, write_lineage
+from sotopia_pi.training.prepared import Prepared
+
+_PLAN = "plan.json"
 
 
 def train(run: Run, item: RoundConfig) -> Facts:
-    """Fine-tunes the parent policy on what was selected; the policy folder appears when it is complete."""
-    from sotopia_pi.models.weights import load_tokenizer, use_threads
-    from sotopia_pi.training.sft import fine_tune
+    """Fine-tunes the parent policy on what was selected; the policy folder appears when it is complete.
 
-    settings, base = run.config.training_of(item), trained_weights(run)
+    A training that was killed continues from its last checkpoint.
+    """
+    base = trained_weights(run)
     for name in (*item.replay, item.name):
         need(run, f"select/{name}")
-
-    def work() -> Facts:
-        use_threads(run.config.runtime.threads)
-        tokenizer = load_tokenizer(base)
-        chosen = [pair for name in (*item.replay, item.name) for pair in run.store.selection(name)]
-        made = [(pair, _tokens(run, tokenizer, *pair, settings.cutoff)) for pair in chosen]
-        items = [(pair, tokens) for pair, tokens in made if tokens is not None]
-        facts: Facts = {**token_counts([tokens for _, tokens in items]), "dropped": len(made) - len(items)}
-        run.say(f"train      {item.name}: {facts['sequences']} sequences, {facts['tokens']} tokens")
-        lineage = Lineage(
-            name=item.name,
-            base=base,
-            parent=item.parent,
-            method=item.method,
-            update=item.update,
-            tune=settings.tune,
-            run=run.config.name,
-            settings=settings.model_dump(mode="json"),
-            versions=versions(),
-            **facts,
-        )
-
-        def finish(folder: Path, curve: list[dict[str, float]]) -> None:
-            write_lineage(folder, lineage.model_copy(update={"curve": curve}), (pair for pair, _ in items))
-
-        curve = fine_tune(
-            base,
-            run.policy_folder(item.parent),
-            [tokens for _, tokens in items],
-            run.folder / POLICIES / item.name,
-            settings,
-            derive_seed(run.config.seed, item.name),
-            run.quiet,
-            finish,
-        )
-        return {**facts, "curve": curve, "settings": settings.model_dump(mode="json")}
-
-    facts = once(run, f"train/{item.name}", work)
+    facts = once(run, f"train/{item.name}", lambda: _imitate(run, item, base))
     run.say(f"trained    {item.name}: loss {facts['curve'][0]['loss']:.2f} → {facts['curve'][-1]['loss']:.2f}")
     return facts
 
 
-def _tokens(run: Run, tokenizer: Any, key: str, role: int, cutoff: int) -> Tokens | None:
-    episode = run.store.episode(key)
-    made = example(run.store.task(episode.task_id), episode, role, run.config.max_turns, run.prompts)
-    return tokenize(tokenizer, made, cutoff)
+def _imitate(run: Run, item: RoundConfig, base: str) -> Facts:
+    """Supervised fine-tuning on the selected examples of a round and of those it replays."""
+    from sotopia_pi.models.weights import load_tokenizer, use_threads
+    from sotopia_pi.training.sft import SEQUENCES, fine_tune, work_folder
+
+    settings, target = run.config.training_of(item), run.folder / POLICIES / item.name
+    parent, seed = run.policy_folder(item.parent), derive_seed(run.config.seed, item.name)
+    use_threads(run.config.runtime.threads)
+    pairs = [pair for name in (*item.replay, item.name) for pair in run.store.selection(name)]
+    folder = work_folder(target)
+    plan = fingerprint(base, parent, settings, seed, pairs)
+    facts = _begun(folder, plan)
+    if facts is None:
+        facts = prepare(run, load_tokenizer(base), pairs, settings.cutoff, folder / SEQUENCES)
+        (folder / _PLAN).write_text(json.dumps({"plan": plan, "facts": facts}), encoding="utf-8")
+    for note in facts.get("notes", ()):
+        run.say(f"train      {item.name}: {note}")
+    run.say(f"train      {item.name}: {facts['sequences']} sequences, {facts['tokens']} tokens{_left_out(facts)}")
+    sequences = Prepared(folder / SEQUENCES)
+    lineage = _lineage(run, item, settings, base, facts)
+    curve = fine_tune(
+        base,
+        parent,
+        sequences,
+        target,
+        settings,
+        seed,
+        run.quiet,
+        lambda made, curve: write_lineage(made, lineage.model_copy(update={"curve": curve}), sequences.examples()),
+        run.config.runtime,
+        (lambda folder, outcome: best_player(run, item, folder, outcome)) if settings.keep == "best_play" else None,
+    )
+    return {**facts, "curve": curve, "settings": settings.model_dump(mode="json")}
+
+
+def _begun(folder: Path, plan: str) -> Facts | None:
+    """What was prepared in `folder` for the same training; else None, and the folder is emptied."""
+    try:
+        known = json.loads((folder / _PLAN).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        known = {}
+    if known.get("plan") == plan:
+        return dict(known["facts"])
+    shutil.rmtree(folder, ignore_errors=True)
+    return None
+
+
+def _left_out(facts: Facts) -> str:
+    """What the cut-off cost, in words."""
+    said = []
+    if facts["cut"]:
+        said.append(f"{facts['cut']} longer than the cut-off, without {facts['turns_dropped']} of their oldest turns")
+    if facts["dropped"]:
+        said.append(f"{facts['dropped']} examples left out, with nothing to train that fits")
+    return "".join(f"; {part}" for part in said)
+
+
+def _lineage(run: Run, item: RoundConfig, settings: TrainingConfig, base: str, facts: Facts) -> Lineage:
+    parent = run.policy_folder(item.parent)
+    if parent is not None and settings.tune != "full":
+        base = f"{BESIDE}{parent.name}" if is_whole(parent) else read_lineage(parent).base
+    counts = {name: value for name, value in facts.items() if name != "notes"}
+    return Lineage(
+        name=item.name,
+        base=base,
+        parent=item.parent,
+        method=item.method,
+        update=item.update,
+        tune=settings.tune,
+        run=run.config.name,
+        settings=settings.model_dump(mode="json"),
+        versions=versions(),
+        **counts,
+    )
 
 
 def trained_weights(run: Run) -> str:

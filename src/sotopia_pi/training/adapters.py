@@ -1,40 +1,86 @@
-"""What is trained: the base weights with an adapter, and how a policy's folder is written."""
+"""What is trained: the base weights with an adapter, or all of them; and how a policy's folder is written.
+
+Importing this module imports torch; `sft` does so when training starts.
+"""
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from sotopia_pi.config import TrainingConfig
 from sotopia_pi.errors import TrainingError
-from sotopia_pi.models.weights import check_adapter, quiet_peft
+from sotopia_pi.models.packing import use_packed_attention
+from sotopia_pi.models.weights import base_of, check_adapter, is_whole, load_policy, load_quantized, quiet_peft
+from sotopia_pi.training.trainer import COMPLETE, bfloat16
 
 
-def write_policy(model: Any, target: Path, finish: Callable[[Path], None]) -> None:
-    """Writes what was trained to the folder `target`, all or nothing; `finish(folder)` may add files to it."""
-    from safetensors import SafetensorError
+def trainable(base: str, parent: Path | None, settings: TrainingConfig) -> Any:
+    """The model to train: all weights of the parent, or those of the base with an adapter, new or the parent's.
 
-    scratch = target.with_name(f".{target.name}.partial")
+    `base` are the weights that the parent's adapter belongs to. ModelError when they cannot be loaded.
+    """
+    device = "cpu" if os.environ.get("ACCELERATE_USE_FSDP") or os.environ.get("ACCELERATE_USE_DEEPSPEED") else None
+    if settings.tune == "full":
+        model = load_policy(base, parent, torch.float32, device)
+        use_packed_attention(model)
+        return model
+    if parent is not None and is_whole(parent):
+        base, parent = str(parent), None
+    elif parent is not None:
+        base = base_of(parent, base)
+    if settings.tune == "qlora":
+        from peft import prepare_model_for_kbit_training
+
+        quantized = load_quantized(base)
+        model = prepare_model_for_kbit_training(  # type: ignore[no-untyped-call]
+            quantized, use_gradient_checkpointing=False
+        )
+    else:
+        model = load_policy(base, None, torch.bfloat16 if bfloat16(settings) else torch.float32, device)
+    return with_adapter(model, parent, settings)
+
+
+def publish(snapshot: Path, target: Path, finish: Callable[[Path], None]) -> None:
+    """Makes what was trained the policy folder `target`, all or nothing; `finish(folder)` may add files to it."""
     try:
-        shutil.rmtree(scratch, ignore_errors=True)
-        model.save_pretrained(str(scratch))
-        finish(scratch)
+        for leftover in ("training_args.bin", COMPLETE):
+            (snapshot / leftover).unlink(missing_ok=True)
+        finish(snapshot)
         shutil.rmtree(target, ignore_errors=True)
-        scratch.rename(target)
-    except (OSError, SafetensorError) as error:
-        shutil.rmtree(scratch, ignore_errors=True)
+        snapshot.rename(target)
+    except OSError as error:
         raise TrainingError(
             f"The policy could not be written to {target} ({error}); free some space and run again."
         ) from error
 
 
+def write_policy(model: Any, target: Path, finish: Callable[[Path], None]) -> None:
+    """Writes a trained model to the folder `target`, all or nothing; `finish(folder)` may add files to it."""
+    from safetensors import SafetensorError
+
+    scratch = target.with_name(f".{target.name}.partial")
+    shutil.rmtree(scratch, ignore_errors=True)
+    try:
+        try:
+            model.save_pretrained(str(scratch))
+        except (OSError, SafetensorError) as error:
+            raise TrainingError(
+                f"The policy could not be written to {target} ({error}); free some space and run again."
+            ) from error
+        publish(scratch, target, finish)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
 def with_adapter(model: Any, parent: Path | None, settings: TrainingConfig) -> Any:
     """`model` with a new adapter to train, or with that of the policy folder `parent` to continue."""
     from peft import LoraConfig, PeftModel, get_peft_model
-
-    from sotopia_pi.models.packing import use_packed_attention
 
     use_packed_attention(model)
     lora = LoraConfig(

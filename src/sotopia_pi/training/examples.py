@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from sotopia_pi.episodes.records import Episode
 from sotopia_pi.episodes.views import MAX_TURNS, messages, view
-from sotopia_pi.models.chat import encode_chat
+from sotopia_pi.models.chat import EncodedChat, encode_chats
 from sotopia_pi.models.protocol import Message
 from sotopia_pi.prompts import Prompts
 from sotopia_pi.world.records import SocialTask
@@ -49,20 +50,100 @@ def example(
     return Example(episode.key, role, task.id, messages(seen, "chat", prompts), [turn.valid for turn in own])
 
 
-def tokenize(tokenizer: Any, item: Example, cutoff: int) -> Tokens | None:
-    """The example's tokens, cut after the last whole action within `cutoff` tokens; None when none fits."""
-    encoded = encode_chat(tokenizer, item.messages)
-    spans = [span for span, trained in zip(encoded.replies, item.trained, strict=True) if trained and span[1] <= cutoff]
-    if not spans:
-        return None
-    targets = [at for start, end in spans for at in range(start, end)]
-    return Tokens(encoded.ids[: spans[-1][1]], targets, f"{item.task_id}/{item.role}")
+@dataclass(slots=True)
+class Cut:
+    """An example as the sequences that train it: one, or several where it is longer than the cut-off.
+
+    `turns_dropped` turns (an observation and the reply to it) are missing at the beginning of later sequences;
+    `actions_dropped` actions are trained nowhere, because one turn by itself is too long.
+    """
+
+    items: list[Tokens]
+    cut: bool = False
+    turns_dropped: int = 0
+    actions_dropped: int = 0
 
 
-def token_counts(items: Sequence[Tokens]) -> dict[str, int]:
-    """How many sequences, tokens and trained tokens there are."""
-    return {
-        "sequences": len(items),
-        "tokens": sum(len(item.ids) for item in items),
-        "trained_tokens": sum(len(item.targets) for item in items),
-    }
+def tokenize(tokenizer: Any, items: Sequence[Example], cutoff: int) -> list[Cut]:
+    """Each example as sequences of at most `cutoff` tokens.
+
+    A sequence holds as many turns as fit. Actions behind them get sequences of their own, which have the system
+    message and the latest turns that fill half of the cut-off as history: what is dropped is the oldest, and never half
+    a turn. A template that rewrites earlier messages gives one sequence per action.
+    """
+    encoded = encode_chats(tokenizer, [item.messages for item in items])
+    return [_cut(tokenizer, item, texts, cutoff) for item, texts in zip(items, encoded, strict=True)]
+
+
+def _cut(tokenizer: Any, item: Example, texts: Sequence[EncodedChat], cutoff: int) -> Cut:
+    made = Cut([])
+    head, turns = _turns(item.messages)
+    for text in texts:
+        left = [turn for turn in text.turns if item.trained[turn]]
+        fit = [turn for turn, end in _ends(text) if turn in left and end <= cutoff]
+        _add(made, item, text, fit)
+        left = left[len(fit) :]
+        made.cut |= bool(left)
+        sizes = [after - before for before, after in pairwise((0, *(end for _, end in _ends(text))))]
+        while left:
+            # Where each reply is a text of its own, the text ends with it; else it goes on as far as may fit.
+            start, end = (0, left[0] + 1) if len(texts) > 1 else _window(left[0], sizes, cutoff)
+            window, start = _latest(tokenizer, head, turns[:end], start, left[0], cutoff)
+            fit = [turn for turn, at in _ends(window) if turn in left and at <= cutoff] if window else []
+            if window and fit:
+                _add(made, item, window, fit)
+                made.turns_dropped += start
+            else:
+                made.actions_dropped += 1
+            left = left[max(len(fit), 1) :]
+    return made
+
+
+def _ends(text: EncodedChat) -> list[tuple[int, int]]:
+    """Each turn of a text and where its reply ends."""
+    return [(turn, end) for turn, (_, end) in zip(text.turns, text.replies, strict=True)]
+
+
+def _add(made: Cut, item: Example, text: EncodedChat, wanted: Sequence[int]) -> None:
+    """Adds the sequence that trains the turns `wanted` of a text, if there are any; it ends with the last of them."""
+    spans = [span for span, turn in zip(text.replies, text.turns, strict=True) if turn in wanted]
+    if spans:
+        targets = [at for start, end in spans for at in range(start, end)]
+        made.items.append(Tokens(text.ids[: spans[-1][1]], targets, f"{item.task_id}/{item.role}"))
+
+
+def _window(turn: int, sizes: Sequence[int], cutoff: int) -> tuple[int, int]:
+    """From which to which turn a sequence that trains `turn` and what follows may go, by their tokens alone."""
+    start, held = turn, 0
+    while start > 0 and held + sizes[start - 1] <= cutoff // 2:
+        start -= 1
+        held += sizes[start]
+    end, held = turn + 1, held + sizes[turn]
+    while end < len(sizes) and held + sizes[end] <= cutoff:
+        held += sizes[end]
+        end += 1
+    return start, end
+
+
+def _latest(
+    tokenizer: Any, head: list[Message], turns: Sequence[list[Message]], start: int, wanted: int, cutoff: int
+) -> tuple[EncodedChat | None, int]:
+    """The text of the turns from `start` on, or from a later one, so that the reply of turn `wanted` fits."""
+    for first in range(start, wanted + 1):
+        chat = [*head, *(message for turn in turns[first:] for message in turn)]
+        text = encode_chats(tokenizer, [chat])[0][-1]
+        text.turns = [first + turn for turn in text.turns]
+        if dict(_ends(text))[wanted] <= cutoff:
+            return text, first
+    return None, wanted
+
+
+def _turns(messages: Sequence[Message]) -> tuple[list[Message], list[list[Message]]]:
+    """The system message, and the messages up to and with each reply."""
+    head = [message for message in messages[:1] if message["role"] == "system"]
+    turns: list[list[Message]] = [[]]
+    for message in messages[len(head) :]:
+        turns[-1].append(message)
+        if message["role"] == "assistant":
+            turns.append([])
+    return head, turns[:-1]

@@ -1,11 +1,15 @@
-"""Several training sequences as one row: no padding, and a prompt that they share is computed once."""
+"""Several training sequences as one row: no padding, and a prompt that they share is computed once; in which order."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
+
 from sotopia_pi.training.examples import Tokens
+from sotopia_pi.training.prepared import Integers
 
 #: Stands where a token is not trained on (PyTorch's convention).
 IGNORED = -100
@@ -46,9 +50,43 @@ def _shared(a: Tokens, b: Tokens) -> int:
     return common if common >= _WORTH_SHARING else 0
 
 
-def families(items: Sequence[Tokens]) -> list[list[int]]:
-    """Indices of the sequences, those of one group (which begin with the same prompt) together."""
-    found: dict[object, list[int]] = {}
-    for index, item in enumerate(items):
-        found.setdefault(item.group or index, []).append(index)
-    return list(found.values())
+class Order:
+    """Which sequences are computed when: the micro-batches of one process, epoch by epoch.
+
+    An update is `batch` sequences, those of one group side by side, in rows of `micro_batch`; `processes` share the
+    rows of every update. Each process has equally many: an empty one where the sequences do not suffice. Every epoch
+    has its own order, which depends on nothing but `seed` and the epoch.
+    """
+
+    def __init__(
+        self, groups: Integers, seed: int, batch: int, micro_batch: int, process: int = 0, processes: int = 1
+    ) -> None:
+        self._groups = groups
+        self._seed = seed
+        self._batch, self._micro = batch, micro_batch
+        self._process, self._processes = process, processes
+        self._epoch = 0
+        self.rows_per_update = math.ceil(batch / micro_batch / processes)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Says which epoch the next iteration is."""
+        self._epoch = epoch
+
+    def __len__(self) -> int:
+        return math.ceil(len(self._groups) / self._batch) * self.rows_per_update
+
+    def __iter__(self) -> Iterator[list[int]]:
+        order = self._shuffled()
+        step = self._micro * self._processes
+        for update in range(0, len(order), self._batch):
+            own = order[update : update + self._batch]
+            for row in range(self.rows_per_update):
+                at = row * step + self._process * self._micro
+                yield own[at : at + self._micro].tolist()
+
+    def _shuffled(self) -> Integers:
+        """All sequences in an order of this epoch: groups at random, their members at random within them."""
+        dice = np.random.default_rng([self._seed, self._epoch])
+        _, members = np.unique(self._groups, return_inverse=True)
+        place = dice.permutation(members.max(initial=-1) + 1)[members]
+        return np.lexsort((dice.random(len(members)), place))

@@ -3,40 +3,65 @@
 from __future__ import annotations
 
 import ctypes
+import json
 import math
-import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch.nn.functional import cross_entropy
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 from transformers import Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
-from sotopia_pi.config import TrainingConfig
+from sotopia_pi.config import RuntimeConfig, TrainingConfig
 from sotopia_pi.models.packing import Packing, Segment
 from sotopia_pi.training.examples import Tokens
-from sotopia_pi.training.rows import IGNORED, families, pack
+from sotopia_pi.training.prepared import keys
+from sotopia_pi.training.rows import IGNORED, Order, pack
 
+#: A file in a checkpoint that was written to its end, in the folder of a trainer.
+COMPLETE = "complete"
+METRICS = "metrics.jsonl"
 #: Parameters of mallopt(3); 32 MiB is the highest threshold that glibc takes.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
 
 class Diverged(Exception):
-    """The loss is not a number."""
+    """The loss is not a number. `sequences` are the numbers of the sequences of the row where that was seen."""
+
+    def __init__(self, what: str, update: int, sequences: Sequence[int] = ()) -> None:
+        super().__init__(what, update, sequences)
+        self.what, self.update, self.sequences = what, update, list(sequences)
 
 
 class PackedTrainer(Trainer):
-    """Computes the loss of a row: the mean over the trained tokens of the whole update, in nats."""
+    """Computes the loss of a row: the mean over the trained tokens of the whole update, in nats.
 
-    def __init__(self, model: Any, items: Sequence[Tokens], arguments: TrainingArguments, label: str | None) -> None:
+    `held_out` sequences measure the loss after every epoch.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        items: Sequence[Tokens],
+        settings: TrainingConfig,
+        arguments: TrainingArguments,
+        label: str | None = None,
+        chosen: Sequence[int] | None = None,
+        held_out: Sequence[int] = (),
+    ) -> None:
+        self._items = items
+        self._chosen = torch.arange(len(items)).numpy() if chosen is None else torch.as_tensor(chosen).numpy()
+        self._held_out = held_out
+        self._settings = settings
         super().__init__(model=model, args=arguments, train_dataset=_Sequences(items), data_collator=_collate)
         self.model_accepts_loss_kwargs = True  # compute_loss divides by the tokens of the whole update itself
-        self._items = items
         self.remove_callback(PrinterCallback)
-        if label is not None:
+        self.add_callback(_Metrics(Path(str(arguments.output_dir))))
+        if label is not None and self.is_world_process_zero():
             self.add_callback(_Progress(label))
 
     def compute_loss(
@@ -54,18 +79,44 @@ class PackedTrainer(Trainer):
         ).logits[0]
         loss = cross_entropy(logits.float(), labels[at], reduction="sum") / (num_items_in_batch or len(at))
         if not math.isfinite(loss.item()):
-            raise Diverged(
-                f"The loss became {loss.item()} at update {self.state.global_step + 1}; nothing was written. "
-                "Lower training.learning_rate."
-            )
-        return loss
+            raise Diverged(f"loss became {loss.item()}", self.state.global_step + 1, inputs["sequences"].tolist())
+        return loss * self.accelerator.num_processes  # whose gradients are averaged
 
-    def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
-        return _FamilySampler(self._items, self.args.seed)
+    def get_train_dataloader(self) -> Any:
+        """The rows of this process."""
+        order = Order(
+            keys(self._items)[0][self._chosen],
+            self.args.seed,
+            self._settings.batch,
+            self._settings.micro_batch,
+            self.args.process_index,
+            self.args.world_size,
+        )
+        return _Rows(_Sequences(self._items, self._chosen), order)
+
+    def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
+        """The loss per trained token of the held-out sequences."""
+        total, count = 0.0, 0
+        self.model_wrapped.eval()
+        step = self._settings.micro_batch
+        for first in range(0, len(self._held_out), step):
+            numbers = [int(at) for at in self._held_out[first : first + step]]
+            row = self._prepare_inputs(_collate([(number, self._items[number]) for number in numbers]))
+            tokens = int((row["labels"] != IGNORED).sum())
+            with torch.no_grad(), self.compute_loss_context_manager():
+                total += self.compute_loss(self.model_wrapped, row).item() / self.accelerator.num_processes * tokens
+            count += tokens
+        metrics = {"eval_loss": total / max(count, 1)}
+        self.log(metrics)
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
 
 
-def arguments(settings: TrainingConfig, folder: str, seed: int) -> TrainingArguments:
-    """The Trainer's arguments for our settings; it writes nothing itself."""
+def arguments(
+    settings: TrainingConfig, folder: str, seed: int, runtime: RuntimeConfig | None = None, held_out: bool = False
+) -> TrainingArguments:
+    """The Trainer's arguments for our settings. Without `runtime` it keeps no checkpoints."""
+    runtime = runtime or RuntimeConfig(save_every=0)
     return TrainingArguments(
         output_dir=folder,
         num_train_epochs=settings.epochs,
@@ -74,16 +125,46 @@ def arguments(settings: TrainingConfig, folder: str, seed: int) -> TrainingArgum
         warmup_steps=settings.warmup,
         weight_decay=settings.weight_decay,
         per_device_train_batch_size=settings.micro_batch,
-        gradient_accumulation_steps=settings.batch // settings.micro_batch,
+        gradient_accumulation_steps=math.ceil(settings.batch / settings.micro_batch / _processes()),
         seed=seed % 2**32,
         logging_steps=1,
-        save_strategy="no",
-        report_to="none",
+        logging_nan_inf_filter=False,
+        eval_strategy="epoch" if held_out else "no",
+        save_strategy="steps" if runtime.save_every else "no",
+        save_steps=runtime.save_every or 500,
+        save_total_limit=2,  # the last complete one stays while the next is being written
+        report_to=list(runtime.trackers) or "none",
         disable_tqdm=True,
         remove_unused_columns=False,
         dataloader_pin_memory=False,
+        ddp_find_unused_parameters=False,
+        bf16=bfloat16(settings),
         use_cpu=not torch.cuda.is_available(),
     )
+
+
+def bfloat16(settings: TrainingConfig) -> bool:
+    """Whether the update is computed in bfloat16."""
+    if settings.precision == "auto":
+        return torch.cuda.is_available() and torch.cuda.is_bf16_supported()
+    return settings.precision == "bfloat16"
+
+
+def epoch_of(progress: float) -> int:
+    """The number of the epoch that has ended, or is in part, when `progress` epochs have been trained."""
+    return max(1, math.ceil(progress - 1e-6))
+
+
+def _processes() -> int:
+    from accelerate import PartialState
+
+    return int(PartialState(cpu=not torch.cuda.is_available()).num_processes)
+
+
+def last_checkpoint(folder: Path) -> Path | None:
+    """The latest checkpoint in `folder` that was written to its end."""
+    found = [path.parent for path in folder.glob(f"checkpoint-*/{COMPLETE}")]
+    return max(found, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
 
 
 def keep_freed_memory() -> None:
@@ -99,35 +180,66 @@ def keep_freed_memory() -> None:
     mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
 
 
-def _collate(batch: list[Tokens]) -> dict[str, torch.Tensor]:
-    return {name: torch.tensor(values) for name, values in pack(batch).items()}
+#: What a process computes where an update has no row for it: a token that nothing is learned from.
+_NOTHING = Tokens([0], [])
 
 
-class _Sequences(Dataset[Tokens]):
-    def __init__(self, items: Sequence[Tokens]) -> None:
+def _collate(batch: Sequence[tuple[int, Tokens]]) -> dict[str, torch.Tensor]:
+    row = pack([item for _, item in batch] or [_NOTHING])
+    return {name: torch.tensor(values) for name, values in row.items()} | {
+        "sequences": torch.tensor([number for number, _ in batch], dtype=torch.int64)
+    }
+
+
+class _Sequences(Dataset[tuple[int, Tokens]]):
+    """The sequences `chosen` with their numbers."""
+
+    def __init__(self, items: Sequence[Tokens], chosen: Any = None) -> None:
         self._items = items
+        self._chosen = range(len(items)) if chosen is None else chosen
 
     def __len__(self) -> int:
-        return len(self._items)
+        return len(self._chosen)
 
-    def __getitem__(self, index: int) -> Tokens:
-        return self._items[index]
+    def __getitem__(self, index: int) -> tuple[int, Tokens]:
+        number = int(self._chosen[index])
+        return number, self._items[number]
 
 
-class _FamilySampler(Sampler[int]):
-    """A new random order of the families in every epoch, each family's members side by side."""
+class _Rows(DataLoader[Any]):
+    """The rows in the order of an epoch, which the Trainer sets."""
 
-    def __init__(self, items: Sequence[Tokens], seed: int) -> None:
-        self._families = families(items)
-        self._random = random.Random(seed)
-        self._length = len(items)
+    def __init__(self, items: _Sequences, order: Order) -> None:
+        super().__init__(items, batch_sampler=order, collate_fn=_collate)
+        self._order = order
 
-    def __iter__(self) -> Iterator[int]:
-        for family in self._random.sample(self._families, len(self._families)):
-            yield from self._random.sample(family, len(family))
+    def set_epoch(self, epoch: int) -> None:
+        self._order.set_epoch(epoch)
 
-    def __len__(self) -> int:
-        return self._length
+
+class _Metrics(TrainerCallback):
+    """Writes what the Trainer logs to a file, marks checkpoints that are whole, and stops at bad gradients."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if state.is_world_process_zero:  # a continued training writes again what its checkpoint knows, and goes on
+            self._folder.mkdir(parents=True, exist_ok=True)
+            lines = [json.dumps(entry) + "\n" for entry in state.log_history]
+            (self._folder / METRICS).write_text("".join(lines), encoding="utf-8")
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
+        if state.is_world_process_zero and state.log_history:
+            with (self._folder / METRICS).open("a", encoding="utf-8") as file:
+                file.write(json.dumps(state.log_history[-1]) + "\n")
+        norm = (logs or {}).get("grad_norm")
+        if norm is not None and not math.isfinite(norm):
+            raise Diverged(f"gradient became {norm}", state.global_step)
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if state.is_world_process_zero:
+            (self._folder / f"checkpoint-{state.global_step}" / COMPLETE).touch()
 
 
 class _Progress(TrainerCallback):
@@ -137,7 +249,7 @@ class _Progress(TrainerCallback):
         self._label = label
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self._bar = tqdm(total=state.max_steps, desc=self._label, unit="update")
+        self._bar = tqdm(total=state.max_steps, initial=state.global_step, desc=self._label, unit="update")
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
         if logs and "loss" in logs:
