@@ -13,7 +13,6 @@ import sys
 from importlib.resources import as_file, files
 from pathlib import Path
 
-from sotopia_pi.config import RuntimeConfig
 from sotopia_pi.errors import TrainingError
 from sotopia_pi.training.prepared import Prepared
 from sotopia_pi.training.sft import SEQUENCES, Job, Outcome, learn
@@ -33,7 +32,7 @@ def launch(job: Job, folder: Path) -> Outcome:
                 f"runtime.launch is {job.runtime.launch!r}; give {', '.join(READY)} or the path of an accelerate "
                 "config."
             )
-        code = _run(command(job.runtime, config, folder))
+        code = _run(command(job, config, folder))
     if code:
         why = folder / _WHY
         if why.is_file():
@@ -42,11 +41,14 @@ def launch(job: Job, folder: Path) -> Outcome:
     return learn(job, Prepared(folder / SEQUENCES), folder)  # which reads the outcome
 
 
-def command(runtime: RuntimeConfig, config: Path, folder: Path) -> list[str]:
+def command(job: Job, config: Path, folder: Path) -> list[str]:
     """The command that starts the workers."""
+    from sotopia_pi.training.trainer import bfloat16
+
     return [
         *(sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(config)),
-        *("--num_processes", str(runtime.processes), "--main_process_port", "0"),
+        *("--num_processes", str(job.runtime.processes), "--main_process_port", "0"),
+        *("--mixed_precision", "bf16" if bfloat16(job.settings) else "no"),
         *("-m", "sotopia_pi.training.worker", str(folder)),
     ]
 

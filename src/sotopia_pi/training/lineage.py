@@ -12,6 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sotopia_pi.errors import ModelError
 
 LINEAGE, EXAMPLES = "policy.json", "examples.jsonl"
+#: What was logged during training, beside them.
+METRICS = "metrics.jsonl"
 
 
 class Lineage(BaseModel):

@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict
 from sotopia_pi.config import RuntimeConfig, TrainingConfig
 from sotopia_pi.errors import TrainingError
 from sotopia_pi.training.examples import Tokens
+from sotopia_pi.training.lineage import METRICS
 from sotopia_pi.training.prepared import Prepared, keys
 
 Curve = list[dict[str, float]]
@@ -90,7 +91,13 @@ def fine_tune(
         outcome = launch(job, folder) if runtime.launch else learn(job, items, folder)
         best = choose or (lambda _, outcome: outcome.best_epoch())
         chosen = FINAL if settings.keep == "last" else f"epoch-{best(folder, outcome)}"
-        publish(folder / chosen, target, lambda made: finish(made, outcome.curve) if finish else None)
+
+        def complete(made: Path) -> None:
+            shutil.copy(folder / METRICS, made)
+            if finish:
+                finish(made, outcome.curve)
+
+        publish(folder / chosen, target, complete)
     except BaseException:
         if not runtime.save_every:
             shutil.rmtree(folder, ignore_errors=True)

@@ -19,12 +19,12 @@ from transformers.trainer_callback import PrinterCallback
 from sotopia_pi.config import RuntimeConfig, TrainingConfig
 from sotopia_pi.models.packing import Packing, Segment
 from sotopia_pi.training.examples import Tokens
+from sotopia_pi.training.lineage import METRICS
 from sotopia_pi.training.prepared import keys
 from sotopia_pi.training.rows import IGNORED, Order, pack
 
 #: A file in a checkpoint that was written to its end, in the folder of a trainer.
 COMPLETE = "complete"
-METRICS = "metrics.jsonl"
 #: Parameters of mallopt(3); 32 MiB is the highest threshold that glibc takes.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
@@ -57,7 +57,13 @@ class PackedTrainer(Trainer):
         self._chosen = torch.arange(len(items)).numpy() if chosen is None else torch.as_tensor(chosen).numpy()
         self._held_out = held_out
         self._settings = settings
-        super().__init__(model=model, args=arguments, train_dataset=_Sequences(items), data_collator=_collate)
+        super().__init__(
+            model=model,
+            args=arguments,
+            train_dataset=_Sequences(items),
+            eval_dataset=_Sequences(items, held_out) if held_out else None,
+            data_collator=_collate,
+        )
         self.model_accepts_loss_kwargs = True  # compute_loss divides by the tokens of the whole update itself
         self.remove_callback(PrinterCallback)
         self.add_callback(_Metrics(Path(str(arguments.output_dir))))
