@@ -342,9 +342,7 @@ class Config(_Section):
             if item.rater == "judge" and self.judge is None:
                 raise ValueError(f"round {item.name!r} selects by the judge, and there is none; add [judge] model = …")
             if self.training_of(item).keep == "best_play" and not self.world.dev:
-                raise ValueError(
-                    f"round {item.name!r} keeps the epoch that plays best, and there are no world.dev tasks"
-                )
+                raise ValueError(f"round {item.name!r} keeps the epoch that plays best; add world.dev tasks to play")
             if "turn" in (self.sampling_of(item).layout, self.evaluation_sampling().layout):
                 raise ValueError(
                     f"round {item.name!r} trains what the chat layout shows, and sampling.layout is 'turn', which is "

@@ -107,11 +107,9 @@ def load_policy(base: str, folder: Path | None, dtype: Any, device: str | None =
     return model
 
 
-def load_quantized(base: str) -> Any:
-    """The weights of a model in 4 bits (nf4, doubly quantised), computing in bfloat16: what QLoRA adapts.
-
-    ModelError without a CUDA GPU and bitsandbytes.
-    """
+def check_quantizing() -> None:
+    """ModelError when models cannot be loaded in 4 bits here: without a CUDA GPU or bitsandbytes."""
+    _need("torch")
     import torch
 
     if not torch.cuda.is_available() or importlib.util.find_spec("bitsandbytes") is None:
@@ -119,6 +117,12 @@ def load_quantized(base: str) -> Any:
             "training.tune = 'qlora' needs a CUDA GPU and bitsandbytes (pip install bitsandbytes); "
             "use training.tune = 'lora' here."
         )
+
+
+def load_quantized(base: str) -> Any:
+    """The weights of a model in 4 bits (nf4, doubly quantised), computing in bfloat16: what QLoRA adapts."""
+    check_quantizing()
+    import torch
     from transformers import BitsAndBytesConfig
 
     quantized = BitsAndBytesConfig(  # type: ignore[no-untyped-call]

@@ -11,7 +11,7 @@ from sotopia_pi.pipeline.reporting import evaluate, report
 from sotopia_pi.pipeline.rounds import collect, rate, select
 from sotopia_pi.pipeline.stages import Facts, episode_stages, forget_failures, stage_of
 from sotopia_pi.pipeline.tasks import prepare_tasks
-from sotopia_pi.pipeline.updates import train, trained_weights
+from sotopia_pi.pipeline.updates import check_training, train
 from sotopia_pi.rundir import Run
 
 __all__ = [
@@ -32,7 +32,7 @@ __all__ = [
 def run_all(run: Run) -> Facts:
     """The whole method. Returns the content of report.json."""
     if run.config.rounds:
-        trained_weights(run)
+        check_training(run)
     prepare_tasks(run)
     for item in run.config.rounds:
         collect(run, item)

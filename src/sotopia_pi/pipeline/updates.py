@@ -10,12 +10,13 @@ from pathlib import Path
 from sotopia_pi.config import RoundConfig, TrainingConfig
 from sotopia_pi.errors import ConfigError
 from sotopia_pi.models.remote.spec import is_remote
-from sotopia_pi.models.weights import BESIDE, is_whole
+from sotopia_pi.models.weights import BESIDE, check_quantizing, is_whole
 from sotopia_pi.pipeline.choosing import best_player
 from sotopia_pi.pipeline.preparing import fingerprint, prepare
 from sotopia_pi.pipeline.stages import Facts, need, once
 from sotopia_pi.records import derive_seed
 from sotopia_pi.rundir import POLICIES, Run
+from sotopia_pi.training.launch import check_runtime
 from sotopia_pi.training.lineage import Lineage, read_lineage, write_lineage
 from sotopia_pi.training.prepared import Prepared
 
@@ -33,6 +34,14 @@ def train(run: Run, item: RoundConfig) -> Facts:
     facts = once(run, f"train/{item.name}", lambda: _imitate(run, item, base))
     run.say(f"trained    {item.name}: loss {facts['curve'][0]['loss']:.2f} → {facts['curve'][-1]['loss']:.2f}")
     return facts
+
+
+def check_training(run: Run) -> None:
+    """Whether the rounds of a run can be trained here, before anything is played. ConfigError, ModelError."""
+    trained_weights(run)
+    check_runtime(run.config.runtime)
+    if any(run.config.training_of(item).tune == "qlora" for item in run.config.rounds):
+        check_quantizing()
 
 
 def _imitate(run: Run, item: RoundConfig, base: str) -> Facts:

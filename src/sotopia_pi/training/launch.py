@@ -6,6 +6,7 @@ the path of a config of one's own. The workers say why they stopped in a file.
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import signal
 import subprocess
@@ -13,7 +14,8 @@ import sys
 from importlib.resources import as_file, files
 from pathlib import Path
 
-from sotopia_pi.errors import TrainingError
+from sotopia_pi.config import RuntimeConfig
+from sotopia_pi.errors import ConfigError, TrainingError
 from sotopia_pi.training.prepared import Prepared
 from sotopia_pi.training.sft import SEQUENCES, Job, Outcome, learn
 
@@ -23,15 +25,11 @@ _JOB, _WHY = "job.json", "error.txt"
 
 def launch(job: Job, folder: Path) -> Outcome:
     """Trains in `runtime.processes` processes, working in `folder`, whose sequences are written already."""
+    check_runtime(job.runtime)
     (folder / _JOB).write_text(job.model_dump_json(), encoding="utf-8")
     (folder / _WHY).unlink(missing_ok=True)
     with as_file(files("sotopia_pi.training") / "accelerate") as ready:
         config = ready / f"{job.runtime.launch}.yaml" if job.runtime.launch in READY else Path(str(job.runtime.launch))
-        if not config.is_file():
-            raise TrainingError(
-                f"runtime.launch is {job.runtime.launch!r}; give {', '.join(READY)} or the path of an accelerate "
-                "config."
-            )
         code = _run(command(job, config, folder))
     if code:
         why = folder / _WHY
@@ -39,6 +37,17 @@ def launch(job: Job, folder: Path) -> Outcome:
             raise TrainingError(why.read_text(encoding="utf-8"))
         raise TrainingError(f"Training in several processes ended with exit code {code}; see what they printed above.")
     return learn(job, Prepared(folder / SEQUENCES), folder)  # which reads the outcome
+
+
+def check_runtime(runtime: RuntimeConfig) -> None:
+    """ConfigError when what `runtime` asks for in training is not here."""
+    if runtime.launch and runtime.launch not in READY and not Path(runtime.launch).is_file():
+        raise ConfigError(
+            f"runtime.launch is {runtime.launch!r}; give {', '.join(READY)} or the path of an accelerate config."
+        )
+    for package in (*runtime.trackers, *(["deepspeed"] if runtime.launch == "deepspeed" else [])):
+        if importlib.util.find_spec(package) is None:
+            raise ConfigError(f"Training is to use {package}, which is not installed: pip install {package}.")
 
 
 def command(job: Job, config: Path, folder: Path) -> list[str]:
