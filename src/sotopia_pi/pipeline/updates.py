@@ -21,6 +21,10 @@ def train(run: Run, item: RoundConfig) -> Facts:
     from sotopia_pi.models.weights import load_tokenizer, use_threads
     from sotopia_pi.training.sft import fine_tune
 
+    if item.update == "dpo":
+        from sotopia_pi.pipeline.preferring import train_on_preferences
+
+        return train_on_preferences(run, item)
     settings, base = run.config.training_of(item), trained_weights(run)
     for name in (*item.replay, item.name):
         need(run, f"select/{name}")
