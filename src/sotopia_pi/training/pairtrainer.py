@@ -27,18 +27,26 @@ from sotopia_pi.training.preferences import PairTokens
 from sotopia_pi.training.rows import IGNORED, pack
 from sotopia_pi.training.trainer import Diverged
 
+#: The argument was renamed in transformers 5, and its old name warns.
+_CHECKPOINTING = next(
+    name for name in ("activation_checkpointing", "gradient_checkpointing") if name in DPOConfig.__dataclass_fields__
+)
+
 #: The name under which TRL keeps a copy of a continued adapter, which we do not need.
 _COPY = "ref"
 
 
 class PairTrainer(DPOTrainer):
-    """Trains on pairs of tokens. The loss of an update is the mean over its pairs."""
+    """Trains on pairs of tokens. The loss of an update is the mean over its pairs.
+
+    `references` are each pair's log-probabilities, of both sides, under the model that training begins with.
+    """
 
     def __init__(
         self, model: Any, tokenizer: Any, pairs: Sequence[PairTokens], arguments: DPOConfig, label: str | None
     ) -> None:
         self._pairs = pairs
-        self._references: list[tuple[float, float]] = []
+        self.references: list[tuple[float, float]] = []
         super().__init__(
             model=model,
             args=arguments,
@@ -55,7 +63,7 @@ class PairTrainer(DPOTrainer):
         if label is not None:
             self.add_callback(_Progress(label))
         self.precompute_ref_logps = True
-        self._references = self._reference_log_probs(label)
+        self.references = self._reference_log_probs(label)
 
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
@@ -70,7 +78,7 @@ class PairTrainer(DPOTrainer):
         return loss
 
     def _reference_log_probs(self, label: str | None) -> list[tuple[float, float]]:
-        """Of each pair the log-probabilities of both sides under the model as it is now: the parent policy."""
+        """Of each pair the log-probabilities, in nats, of both sides under the model as it is now."""
         size = self.args.per_device_train_batch_size
         found: list[tuple[float, float]] = []
         self.trained.eval()
@@ -89,8 +97,8 @@ class PairTrainer(DPOTrainer):
     def _collate(self, rows: list[dict[str, int]]) -> dict[str, Any]:
         chosen = [self._pairs[row["pair"]] for row in rows]
         batch = {name: torch.tensor(values) for name, values in collate(chosen).items()}
-        if self._references:
-            known = torch.tensor([self._references[row["pair"]] for row in rows])
+        if self.references:
+            known = torch.tensor([self.references[row["pair"]] for row in rows])
             batch["ref_chosen_logps"], batch["ref_rejected_logps"] = known[:, 0], known[:, 1]
         return batch
 
@@ -116,7 +124,7 @@ def arguments(settings: TrainingConfig, folder: str, seed: int, checkpointing: b
         weight_decay=settings.weight_decay,
         per_device_train_batch_size=settings.micro_batch,
         gradient_accumulation_steps=settings.batch // settings.micro_batch,
-        gradient_checkpointing=checkpointing,
+        **{_CHECKPOINTING: checkpointing},
         bf16=settings.precision == "bfloat16",
         precompute_ref_log_probs=settings.tune == "full",  # else TRL loads a second model
         max_length=None,

@@ -100,10 +100,11 @@ def _pair(preferred: Rated, rejected: Rated, margin: float) -> Pair | None:
     kind: Literal["action", "episode"]
     if len(here) == 2 and here[0].role == here[1].role == role and here[0].valid and _written(here[1]) is not None:
         kind = "action"
-    elif all(any(turn.role == role and turn.valid for turn in episode.turns[shared:]) for episode in (a, b)):
-        kind = "episode"
     else:
-        return None
+        kind = "episode"
+        own, others = ([t.action for t in e.turns[shared:] if t.role == role and t.valid] for e in (a, b))
+        if not own or not others or own == others:
+            return None
     return Pair(kind, a.task_id, role, a.key, b.key, shared, gap)
 
 
