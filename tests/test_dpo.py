@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from sotopia_pi.cli.main import main
 from sotopia_pi.config import parse, to_toml
 from sotopia_pi.models.packing import use_packed_attention
 from sotopia_pi.models.weights import load_model
+from sotopia_pi.store import Store
 from sotopia_pi.training.lineage import read_examples, read_lineage
 from sotopia_pi.training.pairtrainer import PairTrainer, arguments
 
@@ -249,7 +251,7 @@ def test_a_small_model_learns_to_prefer(weights: str, tmp_path: Path) -> None:
 
 def test_without_trl_the_sentence_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     need_trl()
-    monkeypatch.setitem(__import__("sys").modules, "trl", None)
+    monkeypatch.setitem(sys.modules, "trl", None)
     with pytest.raises(TrainingError, match=r"needs TRL.*pip install 'sotopia-pi\[preference\]'"):
         need_trl()
 
@@ -302,6 +304,7 @@ def test_a_round_prefers(folders: dict[str, Path], tmp_path: Path) -> None:
     assert main(["run", *arguments_]) == 0
     report = json.loads((out / "report.json").read_text(encoding="utf-8"))
     assert [row["policy"] for row in report["evaluations"]] == ["base", "dpo", "dpo2", "expert"]
+    assert [(item["update"], item["pairs"] > 0) for item in report["rounds"]] == [("dpo", True)] * 2
     for name in ("dpo", "dpo2"):
         folder = out / "policies" / name
         made = read_lineage(folder)
@@ -311,9 +314,10 @@ def test_a_round_prefers(folders: dict[str, Path], tmp_path: Path) -> None:
         lines = [json.loads(line) for line in (folder / "pairs.jsonl").read_text(encoding="utf-8").splitlines()]
         assert len(list(read_examples(folder))) == made.sequences == 2 * len(lines) >= 4
         assert all(line["margin"] >= 0.5 and line["preferred"] != line["rejected"] for line in lines)
-        chosen = f"select count(*) from selections where name = '{name}'"
-        assert {(line["preferred"], line["role"]) for line in lines}
-        assert stored(out, chosen) == 6
+        with Store.open(out / "run.db") as store:
+            selected = {pair for of in {"dpo", name} for pair in store.selection(of)}
+        assert {(line["preferred"], line["role"]) for line in lines} <= selected
+        assert not {(line["rejected"], line["role"]) for line in lines} & selected
     written = {path: path.stat().st_mtime_ns for path in (out / "policies").rglob("*")}
     assert main(["run", *arguments_]) == 0
     assert {path: path.stat().st_mtime_ns for path in (out / "policies").rglob("*")} == written
@@ -333,7 +337,7 @@ def test_a_round_without_pairs_says_what_to_do(
 def test_a_run_asks_for_trl_before_it_plays(
     folders: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "trl", None)
+    monkeypatch.setitem(sys.modules, "trl", None)
     assert main(["run", *begun(tmp_path, folders["llama"])]) == TrainingError.exit_code
     assert "pip install 'sotopia-pi[preference]'" in capsys.readouterr().err
     assert stored(tmp_path / "run") == 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,7 @@ def train_on_preferences(run: Run, item: RoundConfig) -> Facts:
             tune=settings.tune,
             run=run.config.name,
             settings=settings.model_dump(mode="json"),
-            versions=versions(),
+            versions={**versions(), "trl": version("trl")},
             **facts,
         )
 
