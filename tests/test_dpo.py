@@ -16,7 +16,7 @@ from sotopia_pi.episodes.records import ActionType, Episode
 from sotopia_pi.episodes.views import messages, view
 from sotopia_pi.errors import TrainingError
 from sotopia_pi.models.chat import encode_chat
-from sotopia_pi.training.dpo import need_trl, prefer
+from sotopia_pi.training.dpo import check_possible, prefer
 from sotopia_pi.training.preferences import Pair, PairTokens, Rated, encode, pairs, sides
 
 pytest.importorskip("torch", reason="training needs the extra 'local'")
@@ -250,10 +250,10 @@ def test_a_small_model_learns_to_prefer(weights: str, tmp_path: Path) -> None:
 
 
 def test_without_trl_the_sentence_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    need_trl()
+    check_possible(SETTINGS)
     monkeypatch.setitem(sys.modules, "trl", None)
     with pytest.raises(TrainingError, match=r"needs TRL.*pip install 'sotopia-pi\[preference\]'"):
-        need_trl()
+        check_possible(SETTINGS)
 
 
 @pytest.mark.parametrize(
@@ -334,10 +334,13 @@ def test_a_round_without_pairs_says_what_to_do(
     assert not list((tmp_path / "run").glob("policies/*"))
 
 
-def test_a_run_asks_for_trl_before_it_plays(
+def test_a_run_asks_for_what_it_needs_before_it_plays(
     folders: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    arguments_ = begun(tmp_path, folders["llama"])
+    assert main(["run", *arguments_, "--set", "training.tune=full"]) == TrainingError.exit_code
+    assert 'set tune = "lora"' in capsys.readouterr().err
     monkeypatch.setitem(sys.modules, "trl", None)
-    assert main(["run", *begun(tmp_path, folders["llama"])]) == TrainingError.exit_code
+    assert main(["run", *arguments_]) == TrainingError.exit_code
     assert "pip install 'sotopia-pi[preference]'" in capsys.readouterr().err
     assert stored(tmp_path / "run") == 0

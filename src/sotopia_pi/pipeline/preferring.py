@@ -7,7 +7,6 @@ from collections import defaultdict
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 from sotopia_pi.config import RoundConfig
 from sotopia_pi.errors import TrainingError
@@ -16,7 +15,8 @@ from sotopia_pi.pipeline.stages import Facts, need, once
 from sotopia_pi.pipeline.updates import trained_weights, versions
 from sotopia_pi.records import derive_seed
 from sotopia_pi.rundir import POLICIES, Run
-from sotopia_pi.training.dpo import need_trl, prefer
+from sotopia_pi.training.dpo import check_possible, prefer
+from sotopia_pi.training.examples import Example
 from sotopia_pi.training.lineage import Lineage, write_lineage
 from sotopia_pi.training.preferences import Pair, PairTokens, Rated, encode, pairs, sides
 from sotopia_pi.training.selection import Candidate
@@ -30,7 +30,7 @@ _Made = list[tuple[Pair, PairTokens]]
 def check_update(run: Run, item: RoundConfig) -> None:
     """Whether a round's update can be done here, before anything is played. TrainingError when it cannot."""
     if item.update == "dpo":
-        need_trl()
+        check_possible(run.config.training_of(item))
 
 
 def train_on_preferences(run: Run, item: RoundConfig) -> Facts:
@@ -43,25 +43,13 @@ def train_on_preferences(run: Run, item: RoundConfig) -> Facts:
         from sotopia_pi.models.weights import load_tokenizer, use_threads
 
         use_threads(run.config.runtime.threads)
-        found = list(_pairs(run, item, settings.dpo_margin))
         tokenizer = load_tokenizer(base)
-        encoded = [(pair, _tokens(run, tokenizer, pair, settings.cutoff)) for pair in found]
+        encoded = [(pair, encode(tokenizer, *both, settings.cutoff)) for pair, both in _pairs(run, item)]
         made = [(pair, tokens) for pair, tokens in encoded if tokens is not None]
-        _refuse_none(run, item, len(found), made)
-        facts: Facts = {**_counts(made), "dropped": 2 * (len(found) - len(made))}
+        _refuse_none(run, item, len(encoded), made)
+        facts: Facts = {**_counts(made), "dropped": 2 * (len(encoded) - len(made))}
         run.say(f"train      {item.name}: {_told(facts)}, {facts['tokens']} tokens")
-        lineage = Lineage(
-            name=item.name,
-            base=base,
-            parent=item.parent,
-            method=item.method,
-            update=item.update,
-            tune=settings.tune,
-            run=run.config.name,
-            settings=settings.model_dump(mode="json"),
-            versions={**versions(), "trl": version("trl")},
-            **facts,
-        )
+        lineage = _lineage(run, item, facts)
 
         def finish(folder: Path, curve: list[dict[str, float]]) -> None:
             trained = ((key, pair.role) for pair, _ in made for key in (pair.preferred, pair.rejected))
@@ -90,26 +78,37 @@ def train_on_preferences(run: Run, item: RoundConfig) -> Facts:
     return facts
 
 
-def _pairs(run: Run, item: RoundConfig, margin: float) -> Iterator[Pair]:
-    """The pairs of a round and of those it replays. The episodes of one task are in memory at a time."""
+def _lineage(run: Run, item: RoundConfig, facts: Facts) -> Lineage:
+    settings = run.config.training_of(item)
+    return Lineage(
+        name=item.name,
+        base=trained_weights(run),
+        parent=item.parent,
+        method=item.method,
+        update=item.update,
+        tune=settings.tune,
+        run=run.config.name,
+        settings=settings.model_dump(mode="json"),
+        versions={**versions(), "trl": version("trl")},
+        **facts,
+    )
+
+
+def _pairs(run: Run, item: RoundConfig) -> Iterator[tuple[Pair, tuple[Example, Example]]]:
+    """The pairs of a round and of those it replays, with their sides; one task's episodes are in memory at a time."""
+    margin = run.config.training_of(item).dpo_margin
     for name in (*item.replay, item.name):
-        of = run.config.round(name)
         selected = set(run.store.selection(name))
-        tasks: dict[str, list[Candidate]] = defaultdict(list)
-        for candidate in candidates_of(run, of):
-            tasks[candidate.task_id].append(candidate)
-        for task in sorted(tasks):
-            episodes = {e.key: e for e in run.store.episodes(keys={c.episode for c in tasks[task]})}
-            yield from pairs(
-                (Rated(episodes[c.episode], c.role, c.score, (c.episode, c.role) in selected) for c in tasks[task]),
-                margin,
-            )
-
-
-def _tokens(run: Run, tokenizer: Any, pair: Pair, cutoff: int) -> PairTokens | None:
-    preferred, rejected = run.store.episode(pair.preferred), run.store.episode(pair.rejected)
-    task = run.store.task(pair.task_id)
-    return encode(tokenizer, *sides(task, pair, preferred, rejected, run.config.max_turns, run.prompts), cutoff)
+        by_task: dict[str, list[Candidate]] = defaultdict(list)
+        for candidate in candidates_of(run, run.config.round(name)):
+            by_task[candidate.task_id].append(candidate)
+        for task_id, group in sorted(by_task.items()):
+            task = run.store.task(task_id)
+            episodes = {e.key: e for e in run.store.episodes(keys={c.episode for c in group})}
+            rated = [Rated(episodes[c.episode], c.role, c.score, (c.episode, c.role) in selected) for c in group]
+            for pair in pairs(rated, margin):
+                a, b = episodes[pair.preferred], episodes[pair.rejected]
+                yield pair, sides(task, pair, a, b, run.config.max_turns, run.prompts)
 
 
 def _refuse_none(run: Run, item: RoundConfig, found: int, made: _Made) -> None:

@@ -30,12 +30,14 @@ _POINT = {
 }
 
 
-def need_trl() -> None:
-    """TrainingError when TRL is not installed."""
+def check_possible(settings: TrainingConfig) -> None:
+    """TrainingError when TRL is not installed or what is to be trained is no adapter."""
     if importlib.util.find_spec("trl") is None:
         raise TrainingError(
             "The preference update needs TRL, which is not installed: pip install 'sotopia-pi[preference]'."
         )
+    if settings.tune != "lora":
+        raise TrainingError(f'The preference update trains adapters; set tune = "lora" in place of "{settings.tune}".')
 
 
 def prefer(
@@ -59,9 +61,7 @@ def prefer(
     """
     if not pairs:
         raise TrainingError("There are no preference pairs to train on; select fewer of more episodes per task.")
-    need_trl()
-    if settings.tune != "lora":
-        raise TrainingError(f'The preference update trains adapters; set tune = "lora" in place of "{settings.tune}".')
+    check_possible(settings)
     from transformers import set_seed
 
     from sotopia_pi.training.pairtrainer import PairTrainer, arguments

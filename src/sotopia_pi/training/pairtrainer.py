@@ -114,6 +114,7 @@ class PairTrainer(DPOTrainer):
 
 def arguments(settings: TrainingConfig, folder: str, seed: int, checkpointing: bool = False) -> DPOConfig:
     """TRL's arguments for our settings; it writes nothing itself, and there is no dropout."""
+    checkpoints: dict[str, Any] = {_CHECKPOINTING: checkpointing}
     return DPOConfig(
         output_dir=folder,
         beta=settings.dpo_beta,
@@ -124,7 +125,7 @@ def arguments(settings: TrainingConfig, folder: str, seed: int, checkpointing: b
         weight_decay=settings.weight_decay,
         per_device_train_batch_size=settings.micro_batch,
         gradient_accumulation_steps=settings.batch // settings.micro_batch,
-        **{_CHECKPOINTING: checkpointing},
+        **checkpoints,
         bf16=settings.precision == "bfloat16",
         precompute_ref_log_probs=settings.tune == "full",  # else TRL loads a second model
         max_length=None,
