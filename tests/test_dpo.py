@@ -24,6 +24,7 @@ pytest.importorskip("peft", reason="training needs the extra 'local'")
 pytest.importorskip("trl", reason="the preference update needs the extra 'preference'")
 import tiny
 import torch
+from transformers.utils import logging
 
 from sotopia_pi.cli.main import main
 from sotopia_pi.config import parse, to_toml
@@ -171,8 +172,7 @@ def test_cutoff_drops_whole_actions_and_pairs_without_any() -> None:
 # The update
 
 
-@pytest.mark.parametrize("of", ["base", "adapter"])
-@pytest.mark.parametrize("micro", [1, 2])
+@pytest.mark.parametrize(("of", "micro"), [("base", 2), ("adapter", 1)])
 def test_the_reference_is_the_parent(
     of: str, micro: int, folders: dict[str, Path], items: list[PairTokens], parent: Path, tmp_path: Path
 ) -> None:
@@ -209,21 +209,30 @@ def test_however_an_update_is_cut_it_is_the_same(
     folders: dict[str, Path], items: list[PairTokens], tmp_path: Path
 ) -> None:
     base, curves = str(folders["llama"]), []
-    for micro, checkpointing in ((1, False), (2, False), (4, False), (2, True)):
-        settings = SETTINGS.model_copy(update={"batch": 4, "micro_batch": micro, "epochs": 3})
+    for micro, checkpointing in ((1, False), (4, False), (2, True)):
+        settings = SETTINGS.model_copy(update={"batch": 4, "micro_batch": micro, "epochs": 2})
         curves.append(prefer(base, None, items, tmp_path / "x", settings, 2, checkpointing=checkpointing))
     for curve in curves:
-        assert [point["step"] for point in curve] == [1, 2, 3]
+        assert [point["step"] for point in curve] == [1, 2]
         assert [point["loss"] for point in curve] == pytest.approx([point["loss"] for point in curves[0]], rel=1e-3)
-        assert curve[2]["loss"] < curve[0]["loss"]
+        assert curve[1]["loss"] < curve[0]["loss"]
 
 
 def test_the_update_is_reproducible(
-    folders: dict[str, Path], items: list[PairTokens], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    folders: dict[str, Path],
+    items: list[PairTokens],
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     settings = SETTINGS.model_copy(update={"batch": 2, "epochs": 2})
-    curves = [prefer(str(folders["llama"]), None, items, tmp_path / "x", settings, seed) for seed in (5, 5, 6)]
+    logging.enable_propagation()
+    try:
+        curves = [prefer(str(folders["llama"]), None, items, tmp_path / "x", settings, seed) for seed in (5, 5, 6)]
+    finally:
+        logging.disable_propagation()
     assert capfd.readouterr() == ("", "")
+    assert not [record.getMessage() for record in caplog.records if record.levelname != "INFO"]
     assert curves[0] == curves[1] != curves[2]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["x"]
     held = sorted(path.name for path in (tmp_path / "x").iterdir())
@@ -236,7 +245,7 @@ def test_the_update_is_reproducible(
 
 def test_a_small_model_learns_to_prefer(weights: str, tmp_path: Path) -> None:
     items = [encoded(pair) for pair in PAIRS[:2]]
-    settings = SETTINGS.model_copy(update={"batch": 2, "epochs": 3, "learning_rate": 1e-3, "lora_layers": 6})
+    settings = SETTINGS.model_copy(update={"batch": 2, "epochs": 2, "learning_rate": 2e-3, "lora_layers": 4})
     curve = prefer(weights, None, items, tmp_path / "dpo", settings, seed=1)
     before, after = whole(load_model(weights), items), whole(load_model(weights, tmp_path / "dpo"), items)
     for (good, bad), (better, worse) in zip(before, after, strict=True):

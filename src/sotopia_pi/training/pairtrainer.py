@@ -54,6 +54,7 @@ class PairTrainer(DPOTrainer):
             processing_class=tokenizer,
             data_collator=self._collate,
         )
+        self.processing_class = None  # with one, the Trainer changes the model's special tokens and warns of it
         self.trained: Any = model
         if hasattr(model, "peft_config"):
             model.delete_adapter(_COPY)
