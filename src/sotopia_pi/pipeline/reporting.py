@@ -156,4 +156,5 @@ def _round_facts(item: RoundConfig, stages: dict[str, Facts]) -> Facts:
         "tokens": trained.get("tokens"),
         "trained_tokens": trained.get("trained_tokens"),
         "seconds": trained.get("seconds"),
+        **({"update": item.update, "pairs": trained.get("pairs")} if item.update == "dpo" else {}),
     }

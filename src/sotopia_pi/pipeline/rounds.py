@@ -132,17 +132,26 @@ def _selectable(run: Run, item: RoundConfig) -> tuple[list[Rating], dict[str, st
     return found, episodes
 
 
+def candidates_of(run: Run, item: RoundConfig) -> list[Candidate]:
+    """Every rated role of a round's episodes, those that were selected and those that were not."""
+    return _candidates(*_selectable(run, item))
+
+
+def _candidates(ratings: list[Rating], tasks: dict[str, str]) -> list[Candidate]:
+    return [
+        Candidate(r.episode, r.role, tasks[r.episode], r.scores["goal"], r.overall)
+        for r in ratings
+        if r.failure is None and "goal" in r.scores
+    ]
+
+
 def select(run: Run, item: RoundConfig) -> Facts:
     """Chooses the (episode, role) pairs that are imitated. TrainingError when the rule chooses none."""
     need(run, f"collect/{item.name}")
 
     def work() -> Facts:
         ratings, tasks = _selectable(run, item)
-        candidates = [
-            Candidate(r.episode, r.role, tasks[r.episode], r.scores["goal"], r.overall)
-            for r in ratings
-            if r.failure is None and "goal" in r.scores
-        ]
+        candidates = _candidates(ratings, tasks)
         chosen = apply_rule_of(candidates, item)
         if not chosen:
             raise TrainingError(

@@ -10,6 +10,7 @@ from typing import Any
 from sotopia_pi.episodes.players import SCRIPTED, check_player
 from sotopia_pi.errors import ConfigError
 from sotopia_pi.pipeline.choosing import DEV
+from sotopia_pi.pipeline.preferring import check_update
 from sotopia_pi.pipeline.rounds import apply_rule_of
 from sotopia_pi.pipeline.stages import Facts, once
 from sotopia_pi.ratings.opening import check_judge
@@ -51,6 +52,7 @@ def _check_names(run: Run) -> None:
         check_judge(run.config.judge.model)
     for item in run.config.rounds:
         apply_rule_of([], item)
+        check_update(run, item)
 
 
 def _tasks(run: Run, group: str, kinds: Any, split: str) -> list[SocialTask]:

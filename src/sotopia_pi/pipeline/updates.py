@@ -28,6 +28,10 @@ def train(run: Run, item: RoundConfig) -> Facts:
 
     A training that was killed continues from its last checkpoint.
     """
+    if item.update == "dpo":
+        from sotopia_pi.pipeline.preferring import train_on_preferences
+
+        return train_on_preferences(run, item)
     base = trained_weights(run)
     for name in (*item.replay, item.name):
         need(run, f"select/{name}")

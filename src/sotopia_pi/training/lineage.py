@@ -22,8 +22,8 @@ class Lineage(BaseModel):
     `base` are the weights its adapter belongs to (for `tune = "full"`: that it began as), `parent` the policy it
     continues ("base" for none), `method` who played its examples, `update` how it learned from them. Counts are of
     sequences and tokens per epoch; `cut` of the sequences lost `turns_dropped` of their oldest turns to the cut-off,
-    `dropped` fitted not at all. `curve` has one point per update: step, epoch, loss (nats per trained token, for
-    `dpo` TRL's loss) and learning rate.
+    `dropped` fitted not at all; a preference update compared them in `pairs`. `curve` has one point per update: step,
+    epoch, loss (nats per trained token, for `dpo` TRL's loss) and learning rate, for `dpo` also rewards.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -40,6 +40,7 @@ class Lineage(BaseModel):
     trained_tokens: int = 0
     cut: int = 0
     turns_dropped: int = 0
+    pairs: int = 0
     dropped: int = 0
     settings: dict[str, Any] = Field(default_factory=dict)
     versions: dict[str, str] = Field(default_factory=dict)
