@@ -12,13 +12,11 @@ import logging
 import os
 import shutil
 import tempfile
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from sotopia_pi.errors import ModelError
+from sotopia_pi.models.fitting import check_adapter, merged
 
 _LOG = logging.getLogger(__name__)
 
@@ -82,14 +80,15 @@ def load_model(name: str, adapter: Path | None = None) -> Any:
     import torch
 
     gpu = torch.cuda.is_available()
-    model = _load("AutoModelForCausalLM", name, dtype="auto" if gpu else torch.float32).to("cuda" if gpu else "cpu")
     if adapter is not None:
-        from peft import PeftModel
-
         check_adapter(adapter)
-        with quiet_peft():
-            model = PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
-    return model.eval()
+    model = load_weights(name, "auto" if gpu else torch.float32).to("cuda" if gpu else "cpu")
+    return (model if adapter is None else merged(model, adapter, name)).eval()
+
+
+def load_weights(name: str, dtype: Any) -> Any:
+    """The weights of a model as they are (a `PreTrainedModel` on the CPU) in a torch type, or "auto" for their own."""
+    return _load("AutoModelForCausalLM", name, dtype=dtype)
 
 
 def lay_out_for_steps(model: Any) -> None:
@@ -101,20 +100,6 @@ def lay_out_for_steps(model: Any) -> None:
         for weight in model.parameters():
             if weight.dim() == 2:
                 weight.data = weight.data.t().contiguous().t()
-
-
-def check_adapter(folder: Path) -> None:
-    """ModelError when `folder` holds no adapter as safetensors (pickled weights are never loaded)."""
-    if not (folder / "adapter_model.safetensors").is_file():
-        raise ModelError(f"{folder} is not a policy: it has no adapter_model.safetensors; train it first.")
-
-
-@contextmanager
-def quiet_peft() -> Iterator[None]:
-    """PEFT still uses a name that transformers 5 renamed; its users can do nothing about that warning."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
-        yield
 
 
 def _load(auto: str, name: str, **options: Any) -> Any:

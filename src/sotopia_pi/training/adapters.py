@@ -9,7 +9,7 @@ from typing import Any
 
 from sotopia_pi.config import TrainingConfig
 from sotopia_pi.errors import TrainingError
-from sotopia_pi.models.weights import check_adapter, quiet_peft
+from sotopia_pi.models.fitting import check_adapter, check_fit, quiet_peft
 
 
 def write_policy(model: Any, target: Path, finish: Callable[[Path], None]) -> None:
@@ -52,6 +52,7 @@ def with_adapter(model: Any, parent: Path | None, settings: TrainingConfig) -> A
             except ValueError as error:  # no such modules
                 raise TrainingError(f"training.lora_targets does not fit the model: {error}") from error
         check_adapter(parent)
+        check_fit(model, parent)
         return PeftModel.from_pretrained(model, str(parent), is_trainable=True)
 
 
