@@ -37,6 +37,16 @@ def check_adapter(folder: Path) -> None:
         raise ModelError(f"{folder} {why}")
 
 
+def holds_whole_weights(folder: Path) -> bool:
+    """Whether a policy's folder holds whole weights rather than an adapter. ModelError when it safely holds neither."""
+    if (folder / ADAPTER_CONFIG).is_file() or not (folder / "config.json").is_file():
+        check_adapter(folder)
+        return False
+    if not any((folder / name).is_file() for name in ("model.safetensors", "model.safetensors.index.json")):
+        raise ModelError(f"{folder} has no weights as safetensors, and no others are loaded; train the policy again.")
+    return True
+
+
 def adapter_config(folder: Path) -> dict[str, Any]:
     """The adapter's config. ModelError when it cannot be read, is no LoRA, or names code to import."""
     path = folder / ADAPTER_CONFIG

@@ -47,6 +47,16 @@ def resolve(name: str) -> str:
     return name
 
 
+def public_name(name: str) -> str:
+    """How others may be told of a model: its name on the hub, and of a folder nothing but its own name."""
+    if name == SMOLLM2:
+        return _SMOLLM2_HUB
+    folder = Path(name).expanduser()
+    if name.startswith((".", "/", "~")) or name.count("/") > 1 or "\\" in name or folder.is_dir():
+        return folder.resolve().name.rpartition("\\")[2]
+    return name
+
+
 def check_model(name: str) -> None:
     """ModelError when `name` cannot be loaded, as far as its tokenizer tells; cheap for the built-in model."""
     if name == SMOLLM2:
@@ -84,6 +94,11 @@ def load_model(name: str, adapter: Path | None = None) -> Any:
         check_adapter(adapter)
     model = load_weights(name, "auto" if gpu else torch.float32).to("cuda" if gpu else "cpu")
     return (model if adapter is None else merged(model, adapter, name)).eval()
+
+
+def stored_type(name: str) -> Any:
+    """The torch type that a model's weights are stored in; None when its config does not say."""
+    return _load("AutoConfig", name).dtype
 
 
 def load_weights(name: str, dtype: Any) -> Any:

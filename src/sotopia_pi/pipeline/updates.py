@@ -12,6 +12,7 @@ from sotopia_pi.models.remote.spec import is_remote
 from sotopia_pi.pipeline.stages import Facts, need, once
 from sotopia_pi.records import derive_seed
 from sotopia_pi.rundir import POLICIES, Run
+from sotopia_pi.training.card import write_card
 from sotopia_pi.training.examples import Tokens, example, token_counts, tokenize
 from sotopia_pi.training.lineage import Lineage, write_lineage
 
@@ -48,6 +49,7 @@ def train(run: Run, item: RoundConfig) -> Facts:
 
         def finish(folder: Path, curve: list[dict[str, float]]) -> None:
             write_lineage(folder, lineage.model_copy(update={"curve": curve}), (pair for pair, _ in items))
+            write_card(folder)
 
         curve = fine_tune(
             base,
