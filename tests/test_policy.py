@@ -1,4 +1,4 @@
-"""A policy's folder: its lineage shown, its card, whole weights from it, and adapters that do not fit or are no data."""
+"""A policy folder: its lineage shown, its card, whole weights from it, and adapters that do not fit or are no data."""
 
 from __future__ import annotations
 

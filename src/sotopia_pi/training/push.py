@@ -57,7 +57,7 @@ def push(folder: Path, repo: str, private: bool = False) -> str:
     try:
         made = api.create_repo(repo, private=private or None, exist_ok=True)
         api.create_commit(made.repo_id, operations, commit_message="Upload a policy of sotopia-pi")
-    except (OSError, ValueError, RuntimeError, unreachable) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, unreachable) as error:
         raise ConfigError(_refusal(error, repo, place).replace(token, "***")) from None
     return str(made)
 
