@@ -50,7 +50,8 @@ class Hub:
             return web.json_response({"error": message}, status=403)
         repo = f"{owner}/{asked['name']}"
         if repo in self.repositories:
-            return web.json_response({"error": "You already created this model repo"}, status=409)
+            told = {"error": "You already created this model repo", "url": f"{self.url}/{repo}"}
+            return web.json_response(told, status=409)
         self.repositories[repo], self.private[repo] = {}, asked.get("visibility") == "private"
         return web.json_response({"url": f"{self.url}/{repo}"})
 

@@ -164,16 +164,24 @@ def ask(name: str, url: str) -> Completion:
     return asyncio.run(model.complete(HELLO, Sampling(0.0, 1.0, 32), 0, schema=ACTION_SCHEMA))
 
 
-@pytest.mark.skipif(PROGRAM not in os.environ, reason=f"{PROGRAM} names no vLLM executable")
-def test_a_policy_and_its_merged_weights_play_in_vllm(weights: str, tmp_path: Path) -> None:
+real = pytest.mark.skipif(PROGRAM not in os.environ, reason=f"{PROGRAM} names no vLLM executable")
+
+
+@real
+def test_a_policy_plays_beside_its_base_in_vllm(weights: str, tmp_path: Path) -> None:
     policy = policies.policy(weights, tmp_path / "bc")
     with served(policy, (), tmp_path) as url:
         adapted, again, base = ask("bc", url), ask("bc", url), ask("smollm2-135m", url)
+    print(f"\nadapter: {adapted.text!r}\nbase:    {base.text!r}")
     assert adapted.text and adapted.text == again.text != base.text
     assert again.prompt_tokens == adapted.prompt_tokens > 0
-    whole = tmp_path / "whole"
+
+
+@real
+def test_merged_weights_play_in_vllm(weights: str, tmp_path: Path) -> None:
+    policy, whole = policies.policy(weights, tmp_path / "bc"), tmp_path / "whole"
     assert main(["policy", "merge", str(policy), "--out", str(whole), "--dtype", "bfloat16", "--quiet"]) == 0
     with served(whole, ("--name", "mine"), tmp_path) as url:
-        alone = ask("mine", url)
-    print(f"\nadapter: {adapted.text!r}\nmerged:  {alone.text!r}\nbase:    {base.text!r}")
-    assert alone.text and alone.text != base.text
+        reply = ask("mine", url)
+    print(f"\nmerged: {reply.text!r}")
+    assert reply.text and reply.completion_tokens > 0
