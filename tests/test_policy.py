@@ -73,7 +73,7 @@ def test_lineage_is_shown(policy: Path, base: str, capsys: pytest.CaptureFixture
     printed = capsys.readouterr().out
     assert f"chain      sr ← bc ← {base}\n" in printed
     assert "examples   3 sequences\n" in printed
-    assert "loss       3.2500 → 1.5000 in 2 updates\n" in printed
+    assert "loss       3.2500 → 1.5000, 2 recorded updates\n" in printed
     assert f"torch = {torch.__version__}\n" in printed and "lora_rank = 4\n" in printed
     assert "e2" not in printed
     assert run("show", str(policy), "--examples") == 0
@@ -99,6 +99,7 @@ def test_a_parent_that_is_not_here_ends_the_chain(
     (lone / "policy.json").write_text(text.replace('"bc"', '"../sr"'), encoding="utf-8")
     assert run("show", str(lone)) == 0
     assert "sr ← ../sr ←" in capsys.readouterr().out
+    assert "examples.jsonl cannot be read" in says(capsys, 5, "show", str(lone), "--examples")
 
 
 def test_folders_that_hold_no_policy(policy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

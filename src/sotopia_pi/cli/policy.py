@@ -79,9 +79,8 @@ def _shown(lineage: Lineage, chain: list[str]) -> Iterator[str]:
     cut = f", {lineage.cut} cut short, {lineage.dropped} dropped" if lineage.cut or lineage.dropped else ""
     yield f"examples   {lineage.sequences} sequences{cut}"
     yield f"tokens     {lineage.tokens} per epoch, {lineage.trained_tokens} of them trained"
-    if lineage.curve:
-        first, last = lineage.curve[0], lineage.curve[-1]
-        yield f"loss       {first['loss']:.4f} → {last['loss']:.4f} in {int(last['step'])} updates"
+    if losses := lineage.losses:
+        yield f"loss       {losses[0]:.4f} → {losses[-1]:.4f}, {len(losses)} recorded updates"
     for title, values in (("settings", lineage.settings), ("versions", lineage.versions)):
         for at, (key, value) in enumerate(values.items()):
             yield f"{'' if at else title:10} {key} = {value if isinstance(value, str) else json.dumps(value)}"

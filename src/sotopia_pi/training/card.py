@@ -89,9 +89,8 @@ def _training(lineage: Lineage, folder: Path) -> Iterator[str]:
     if lineage.cut or lineage.dropped:
         lost = f"{lineage.cut} sequences lost their {lineage.turns_dropped} oldest turns"
         yield f"- Cut-off: {lost}, {lineage.dropped} did not fit at all."
-    if lineage.curve:
-        first, last = (point.get("loss", float("nan")) for point in (lineage.curve[0], lineage.curve[-1]))
-        yield f"- Loss: {first:.4f} at the first of {len(lineage.curve)} recorded updates, {last:.4f} at the last."
+    if losses := lineage.losses:
+        yield f"- Loss: {losses[0]:.4f} at the first of {len(losses)} recorded updates, {losses[-1]:.4f} at the last."
 
 
 def _playing(name: str) -> Iterator[str]:

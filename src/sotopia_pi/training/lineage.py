@@ -44,6 +44,11 @@ class Lineage(BaseModel):
     curve: list[dict[str, float]] = Field(default_factory=list)
     merged: bool = False
 
+    @property
+    def losses(self) -> list[float]:
+        """The training loss of every update."""
+        return [point["loss"] for point in self.curve if "loss" in point]
+
 
 def write_lineage(folder: Path, lineage: Lineage, examples: Iterable[tuple[str, int]]) -> None:
     """Writes both files; `examples` are the (episode, role) pairs that were trained on."""
@@ -68,11 +73,14 @@ def read_lineage(folder: Path) -> Lineage:
 
 
 def read_examples(folder: Path) -> Iterator[tuple[str, int]]:
-    """The (episode, role) pairs that the policy in `folder` was trained on."""
-    with (folder / EXAMPLES).open(encoding="utf-8") as file:
-        for line in file:
-            item = json.loads(line)
-            yield item["episode"], item["role"]
+    """The (episode, role) pairs that the policy in `folder` was trained on. ModelError when they cannot be read."""
+    try:
+        with (folder / EXAMPLES).open(encoding="utf-8") as file:
+            for line in file:
+                item = json.loads(line)
+                yield str(item["episode"]), int(item["role"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"{folder / EXAMPLES} cannot be read ({error}); restore it or train again.") from None
 
 
 def parents(folder: Path) -> list[tuple[str, Path | None]]:
