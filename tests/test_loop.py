@@ -11,7 +11,8 @@ from support import price_task, stored
 
 from sotopia_pi.cli.main import main
 from sotopia_pi.config import parse, to_toml
-from sotopia_pi.models.weights import load_model, quiet_peft
+from sotopia_pi.models.fitting import quiet_peft
+from sotopia_pi.models.weights import load_model
 from sotopia_pi.training.lineage import read_examples
 from sotopia_pi.world.records import SocialTask
 

@@ -33,8 +33,9 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from torch.nn.functional import cross_entropy
 
+from sotopia_pi.models.fitting import quiet_peft
 from sotopia_pi.models.packing import use_packed_attention
-from sotopia_pi.models.weights import load_model, quiet_peft
+from sotopia_pi.models.weights import load_model
 from sotopia_pi.training.sft import fine_tune
 from sotopia_pi.training.trainer import PackedTrainer, arguments
 

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from sotopia_pi import __version__
-from sotopia_pi.cli import data, generate, overlap, run, stages
+from sotopia_pi.cli import data, generate, overlap, policy, run, serve, stages
 from sotopia_pi.errors import SotopiaError
 
 #: The exit code of a program that was interrupted from the keyboard, as shells know it.
@@ -29,6 +29,8 @@ def parser() -> argparse.ArgumentParser:
     generate.add(verbs)
     overlap.add(verbs)
     data.add(verbs)
+    policy.add(verbs)
+    serve.add(verbs)
     return top
 
 

@@ -3,8 +3,8 @@
 A worker thread runs steps for as long as somebody waits. A step takes all conversations that want tokens: those that
 just arrived bring the part of their prompt that is not cached, the others their last token, and all of them a draft of
 what may follow (drafting.py): as many tokens are gained as the model itself draws in agreement with the draft, and one
-more. Conversations join and leave between steps. A reply ends when its JSON object closes, at an end-of-turn token, or
-at `max_tokens`.
+more. Conversations join and leave between steps. A reply ends when its JSON object closes (a free one does not), at an
+end-of-turn token, or at `max_tokens`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import asyncio
 import queue
 import random
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ import torch
 from sotopia_pi.errors import ModelError
 from sotopia_pi.models.chat import encode_chat
 from sotopia_pi.models.drafting import Drafter
+from sotopia_pi.models.drawing import draw
 from sotopia_pi.models.jsontext import json_object_end
 from sotopia_pi.models.packing import Packing, Run, Segment, SlotCache, use_packed_attention
 from sotopia_pi.models.protocol import Completion, JsonSchema, Message, Sampling
@@ -44,6 +45,7 @@ class _Request:
     """A reply being written. `context` is prompt and reply so far; `cached` prompt tokens came from the cache.
 
     `luck` are the numbers drawn for its next tokens: each token of the reply has its own, with or without drafts.
+    `free` replies are any text; `heard` is told a reply as it grows; nobody waits for an `abandoned` one any more.
     """
 
     conversation: str
@@ -56,6 +58,9 @@ class _Request:
     text: str = ""
     draft: list[int] = field(default_factory=list)
     luck: list[float] = field(default_factory=list)
+    free: bool = False
+    heard: Callable[[str], None] | None = None
+    abandoned: bool = False
 
     def draw_luck(self) -> list[float]:
         """A number in [0, 1) for the next token and each drafted one."""
@@ -65,10 +70,14 @@ class _Request:
 
 @dataclass(slots=True)
 class _Slot:
-    """A place in the cache: whose it is, the tokens it holds, and whether a reply is being written in it."""
+    """A place in the cache: whose it is, the tokens it holds, and whether a reply is being written in it.
+
+    The first `prompt` of its tokens are those of the last prompt it was given.
+    """
 
     conversation: str = ""
     tokens: list[int] = field(default_factory=list)
+    prompt: int = 0
     request: _Request | None = None
     used: int = 0
 
@@ -117,19 +126,54 @@ class LocalModel:
         schema: JsonSchema | None = None,
     ) -> Completion:
         """The model's reply; equal seeds draw equal tokens wherever the logits agree."""
+        return await self.reply(self.encode(messages), sampling, seed, conversation)
+
+    def encode(self, messages: Sequence[Message]) -> list[int]:
+        """The tokens that the model is shown of a chat. ModelError when its template refuses the chat."""
+        return encode_chat(self._tokenizer, messages, prompt=True).ids
+
+    @property
+    def context(self) -> int:
+        """Tokens of a conversation at most, the next reply included."""
+        return self._cache.length
+
+    @property
+    def alive(self) -> bool:
+        """Whether the model answers."""
+        return self._worker.is_alive()
+
+    async def reply(
+        self,
+        prompt: list[int],
+        sampling: Sampling,
+        seed: int,
+        conversation: str = "",
+        *,
+        free: bool = False,
+        heard: Callable[[str], None] | None = None,
+    ) -> Completion:
+        """Continues the tokens `prompt`, with one JSON object or, with `free`, any text.
+
+        A prompt without a `conversation` continues the place in the cache whose prompt it begins with, if there is
+        one. `heard` is told the reply so far, in another thread. A reply that is no longer waited for ends.
+        """
         from concurrent.futures import Future
 
-        ids = encode_chat(self._tokenizer, messages, prompt=True).ids
-        if len(ids) + sampling.max_tokens > self._cache.length:
+        if len(prompt) + sampling.max_tokens > self._cache.length:
             raise ModelError(
-                f"A conversation of {len(ids)} tokens does not fit {self._name}'s context of {self._cache.length}; "
+                f"A conversation of {len(prompt)} tokens does not fit {self._name}'s context of {self._cache.length}; "
                 "lower max_turns or raise max_context."
             )
         if not self._worker.is_alive():
             raise ModelError(f"The model {self._name} is closed.")
         answer: Future[Completion] = Future()
-        self._inbox.put(_Request(conversation, ids, len(ids), sampling, random.Random(seed), answer))
-        return await asyncio.wrap_future(answer)
+        dice = random.Random(seed)
+        request = _Request(conversation, prompt, len(prompt), sampling, dice, answer, free=free, heard=heard)
+        self._inbox.put(request)
+        try:
+            return await asyncio.wrap_future(answer)
+        finally:
+            request.abandoned = True
 
     async def release(self, conversation: str) -> None:
         """Frees the conversation's place in the cache."""
@@ -191,7 +235,7 @@ class LocalModel:
         left: list[_Request] = []
         fresh: list[list[int]] = []
         for request in self._waiting:
-            slot = self._slot_for(request.conversation) if budget > 0 else None
+            slot = self._slot_for(request) if budget > 0 else None
             if slot is None:
                 left.append(request)
                 continue
@@ -201,6 +245,7 @@ class LocalModel:
                 continue
             keep = max(keep, self._share(slot, request.context[:-1], keep))
             slot.conversation, slot.tokens, slot.request = request.conversation, request.context[:keep], request
+            slot.prompt = request.prompt
             request.cached = keep
             budget -= request.prompt - keep
             if request.prompt - keep >= _WORTH_SHARING:
@@ -220,13 +265,21 @@ class LocalModel:
                 part[own, :, :shared] = part[donor, :, :shared]
         return shared
 
-    def _slot_for(self, conversation: str) -> _Slot | None:
+    def _slot_for(self, request: _Request) -> _Slot | None:
         free = [slot for slot in self._slots if slot.request is None]
         if not free:
             return None
-        own = [slot for slot in free if conversation and slot.conversation == conversation]
-        empty = [slot for slot in free if not slot.conversation]  # the first, so that those in use stay adjacent
+        if request.conversation:
+            own = [slot for slot in free if slot.conversation == request.conversation]
+        else:
+            own = self._continued(free, request.context)
+        empty = [slot for slot in free if not slot.tokens]  # the first, so that those in use stay adjacent
         return (own or empty or [min(free, key=lambda slot: slot.used)])[0]
+
+    def _continued(self, free: Sequence[_Slot], context: Sequence[int]) -> list[_Slot]:
+        """The nameless slot that `context` continues: it begins with the slot's whole prompt, the longest such."""
+        kept = [(_common_prefix(slot.tokens, context), slot) for slot in free if slot.tokens and not slot.conversation]
+        return [slot for keep, slot in sorted(kept, key=lambda pair: -pair[0]) if keep >= slot.prompt]
 
     def _step(self) -> None:
         self._admit()
@@ -242,13 +295,15 @@ class LocalModel:
         logits = self._model(
             input_ids=torch.tensor([ids], device=device),
             position_ids=torch.tensor([positions], device=device),
-            logits_to_keep=torch.tensor([at for rows in wanted for at in rows], device=device),
+            logits_to_keep=torch.tensor([at for places in wanted for at in places], device=device),
             use_cache=False,
             packing=packing,
         ).logits[0]
-        drawn = iter(_draw(logits, [slot.request for _, slot in active if slot.request]))
-        for (_, slot), rows in zip(active, wanted, strict=True):
-            self._extend(slot, [next(drawn) for _ in rows])
+        # A request has as many rows as it has tokens to draw: the next one and one behind each drafted token.
+        rows = [(s.request.sampling, luck) for _, s in active if s.request for luck in s.request.draw_luck()]
+        drawn = iter(draw(logits, rows))
+        for (_, slot), places in zip(active, wanted, strict=True):
+            self._extend(slot, [next(drawn) for _ in places])
 
     def _draft(self, slot: _Slot, most: int) -> None:
         request = slot.request
@@ -305,8 +360,10 @@ class LocalModel:
             request.context.append(token)
             request.text = self._tokenizer.decode(request.context[request.prompt :])
         written = len(request.context) - request.prompt
-        end = json_object_end(request.text) if "}" in request.text else None
-        if stopped or end is not None or written >= request.sampling.max_tokens:
+        end = json_object_end(request.text) if "}" in request.text and not request.free else None
+        if request.heard is not None and not request.abandoned:
+            request.heard(request.text[:end])
+        if stopped or end is not None or written >= request.sampling.max_tokens or request.abandoned:
             slot.request = None
             self._drafter.learn(request.context[max(request.prompt - 2, 0) :])
             text = request.text if end is None else request.text[:end]
@@ -321,26 +378,3 @@ def _new_tokens(slot: _Slot) -> int:
 def _common_prefix(a: Sequence[int], b: Sequence[int]) -> int:
     n = min(len(a), len(b))
     return next((i for i in range(n) if a[i] != b[i]), n)
-
-
-def _draw(logits: torch.Tensor, requests: Sequence[_Request]) -> list[int]:
-    """One token per row of `logits`, by inverse transform sampling with each request's own luck.
-
-    A request has as many rows as it has tokens to draw: the next one and one behind each drafted token.
-    """
-    rows = [(request.sampling, luck) for request in requests for luck in request.draw_luck()]
-    temperature = torch.tensor([max(sampling.temperature, 1e-4) for sampling, _ in rows], device=logits.device)
-    probabilities = (logits.float() / temperature[:, None]).softmax(dim=-1)
-    top_p = torch.tensor([sampling.top_p for sampling, _ in rows], device=logits.device)
-    order = None
-    if bool((top_p < 1).any()):
-        probabilities, order = probabilities.sort(dim=-1, descending=True)
-        before = probabilities.cumsum(dim=-1) - probabilities
-        probabilities = probabilities.masked_fill(before >= top_p[:, None], 0.0)
-    mass = probabilities.double().cumsum(dim=-1)
-    dice = torch.tensor([luck for _, luck in rows], dtype=torch.float64, device=logits.device)
-    drawn = torch.searchsorted(mass, (dice * mass[:, -1])[:, None], right=True).clamp(max=logits.shape[-1] - 1)
-    drawn = drawn if order is None else order.gather(1, drawn)
-    best = logits.argmax(dim=-1)
-    greedy = torch.tensor([sampling.temperature <= 0 for sampling, _ in rows], device=logits.device)
-    return torch.where(greedy, best, drawn[:, 0]).tolist()

@@ -13,13 +13,11 @@ import logging
 import os
 import shutil
 import tempfile
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from sotopia_pi.errors import ModelError
+from sotopia_pi.models.fitting import holds_whole_weights, merged
 
 _LOG = logging.getLogger(__name__)
 
@@ -49,6 +47,16 @@ def resolve(name: str) -> str:
         return str(folder)
     if name.startswith((".", "/", "~")) or name.count("/") > 1:
         raise ModelError(f"There is no model folder {folder}; give an existing folder, {SMOLLM2!r} or a hub name.")
+    return name
+
+
+def public_name(name: str) -> str:
+    """How others may be told of a model: its name on the hub, and of a folder nothing but its own name."""
+    if name == SMOLLM2:
+        return _SMOLLM2_HUB
+    folder = Path(name).expanduser()
+    if name.startswith((".", "/", "~")) or name.count("/") > 1 or "\\" in name or folder.is_dir():
+        return folder.resolve().name.rpartition("\\")[2]
     return name
 
 
@@ -95,16 +103,12 @@ def load_policy(base: str, folder: Path | None, dtype: Any, device: str | None =
     import torch
 
     place = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    if folder is not None and is_whole(folder):
-        return _load("AutoModelForCausalLM", str(folder), dtype=dtype).to(place)
-    model = _load("AutoModelForCausalLM", base_of(folder, base) if folder else base, dtype=dtype).to(place)
-    if folder is not None:
-        from peft import PeftModel
-
-        check_adapter(folder)
-        with quiet_peft():
-            model = PeftModel.from_pretrained(model, str(folder)).merge_and_unload()
-    return model
+    if folder is None:
+        return load_weights(base, dtype).to(place)
+    if holds_whole_weights(folder):
+        return load_weights(str(folder), dtype).to(place)
+    base = base_of(folder, base)
+    return merged(load_weights(base, dtype).to(place), folder, base)
 
 
 def check_quantizing() -> None:
@@ -135,11 +139,6 @@ def load_quantized(base: str) -> Any:
     return _load("AutoModelForCausalLM", base, dtype=torch.bfloat16, quantization_config=quantized, device_map=place)
 
 
-def is_whole(folder: Path) -> bool:
-    """Whether a policy's folder holds whole weights, not an adapter."""
-    return (folder / "config.json").is_file() and not (folder / "adapter_config.json").is_file()
-
-
 def base_of(folder: Path, base: str) -> str:
     """The weights that the adapter in `folder` belongs to: `base`, or those of a whole policy beside it."""
     try:
@@ -147,6 +146,16 @@ def base_of(folder: Path, base: str) -> str:
     except (OSError, ValueError, KeyError, TypeError):  # adapters from elsewhere have no such file
         return base
     return str(folder.parent / said.removeprefix(BESIDE)) if said.startswith(BESIDE) else base
+
+
+def stored_type(name: str) -> Any:
+    """The torch type that a model's weights are stored in; None when its config does not say."""
+    return _load("AutoConfig", name).dtype
+
+
+def load_weights(name: str, dtype: Any) -> Any:
+    """The weights of a model as they are (a `PreTrainedModel` on the CPU) in a torch type, or "auto" for their own."""
+    return _load("AutoModelForCausalLM", name, dtype=dtype)
 
 
 def lay_out_for_steps(model: Any) -> None:
@@ -158,20 +167,6 @@ def lay_out_for_steps(model: Any) -> None:
         for weight in model.parameters():
             if weight.dim() == 2:
                 weight.data = weight.data.t().contiguous().t()
-
-
-def check_adapter(folder: Path) -> None:
-    """ModelError when `folder` holds no adapter as safetensors (pickled weights are never loaded)."""
-    if not (folder / "adapter_model.safetensors").is_file():
-        raise ModelError(f"{folder} is not a policy: it has no adapter_model.safetensors; train it first.")
-
-
-@contextmanager
-def quiet_peft() -> Iterator[None]:
-    """PEFT still uses a name that transformers 5 renamed; its users can do nothing about that warning."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
-        yield
 
 
 def _load(auto: str, name: str, **options: Any) -> Any:

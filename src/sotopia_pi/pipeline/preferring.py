@@ -12,12 +12,13 @@ from sotopia_pi.config import RoundConfig
 from sotopia_pi.errors import TrainingError
 from sotopia_pi.pipeline.rounds import candidates_of
 from sotopia_pi.pipeline.stages import Facts, need, once
-from sotopia_pi.pipeline.updates import trained_weights, versions
+from sotopia_pi.pipeline.updates import lineage_of, trained_weights
 from sotopia_pi.records import derive_seed
 from sotopia_pi.rundir import POLICIES, Run
+from sotopia_pi.training.card import write_card
 from sotopia_pi.training.dpo import check_possible, prefer
 from sotopia_pi.training.examples import Example
-from sotopia_pi.training.lineage import Lineage, write_lineage
+from sotopia_pi.training.lineage import write_lineage
 from sotopia_pi.training.preferences import Pair, PairTokens, Rated, encode, pairs, sides
 from sotopia_pi.training.selection import Candidate
 
@@ -49,12 +50,14 @@ def train_on_preferences(run: Run, item: RoundConfig) -> Facts:
         _refuse_none(run, item, len(encoded), made)
         facts: Facts = {**_counts(made), "dropped": 2 * (len(encoded) - len(made))}
         run.say(f"train      {item.name}: {_told(facts)}, {facts['tokens']} tokens")
-        lineage = _lineage(run, item, facts)
+        plain = lineage_of(run, item, base, facts)
+        lineage = plain.model_copy(update={"versions": {**plain.versions, "trl": version("trl")}})
 
         def finish(folder: Path, curve: list[dict[str, float]]) -> None:
             trained = ((key, pair.role) for pair, _ in made for key in (pair.preferred, pair.rejected))
             write_lineage(folder, lineage.model_copy(update={"curve": curve}), trained)
             _write_pairs(folder, made)
+            write_card(folder)
 
         curve = prefer(
             base,
@@ -76,22 +79,6 @@ def train_on_preferences(run: Run, item: RoundConfig) -> Facts:
         f"reward margin {first['margin']:.2f} → {last['margin']:.2f}"
     )
     return facts
-
-
-def _lineage(run: Run, item: RoundConfig, facts: Facts) -> Lineage:
-    settings = run.config.training_of(item)
-    return Lineage(
-        name=item.name,
-        base=trained_weights(run),
-        parent=item.parent,
-        method=item.method,
-        update=item.update,
-        tune=settings.tune,
-        run=run.config.name,
-        settings=settings.model_dump(mode="json"),
-        versions={**versions(), "trl": version("trl")},
-        **facts,
-    )
 
 
 def _pairs(run: Run, item: RoundConfig) -> Iterator[tuple[Pair, tuple[Example, Example]]]:

@@ -7,15 +7,17 @@ import shutil
 from importlib.metadata import version
 from pathlib import Path
 
-from sotopia_pi.config import RoundConfig, TrainingConfig
+from sotopia_pi.config import RoundConfig
 from sotopia_pi.errors import ConfigError
+from sotopia_pi.models.fitting import holds_whole_weights
 from sotopia_pi.models.remote.spec import is_remote
-from sotopia_pi.models.weights import BESIDE, check_quantizing, is_whole
+from sotopia_pi.models.weights import BESIDE, check_quantizing
 from sotopia_pi.pipeline.choosing import best_player
 from sotopia_pi.pipeline.preparing import fingerprint, prepare
 from sotopia_pi.pipeline.stages import Facts, need, once
 from sotopia_pi.records import derive_seed
 from sotopia_pi.rundir import POLICIES, Run
+from sotopia_pi.training.card import write_card
 from sotopia_pi.training.launch import check_runtime
 from sotopia_pi.training.lineage import Lineage, read_lineage, write_lineage
 from sotopia_pi.training.prepared import Prepared
@@ -67,7 +69,12 @@ def _imitate(run: Run, item: RoundConfig, base: str) -> Facts:
         run.say(f"train      {item.name}: {note}")
     run.say(f"train      {item.name}: {facts['sequences']} sequences, {facts['tokens']} tokens{_left_out(facts)}")
     sequences = Prepared(folder / SEQUENCES)
-    lineage = _lineage(run, item, settings, base, facts)
+    lineage = lineage_of(run, item, base, facts)
+
+    def finish(made: Path, curve: list[dict[str, float]]) -> None:
+        write_lineage(made, lineage.model_copy(update={"curve": curve}), sequences.examples())
+        write_card(made)
+
     curve = fine_tune(
         base,
         parent,
@@ -76,7 +83,7 @@ def _imitate(run: Run, item: RoundConfig, base: str) -> Facts:
         settings,
         seed,
         run.quiet,
-        lambda made, curve: write_lineage(made, lineage.model_copy(update={"curve": curve}), sequences.examples()),
+        finish,
         run.config.runtime,
         (lambda folder, outcome: best_player(run, item, folder, outcome)) if settings.keep == "best_play" else None,
     )
@@ -105,10 +112,11 @@ def _left_out(facts: Facts) -> str:
     return "".join(f"; {part}" for part in said)
 
 
-def _lineage(run: Run, item: RoundConfig, settings: TrainingConfig, base: str, facts: Facts) -> Lineage:
-    parent = run.policy_folder(item.parent)
+def lineage_of(run: Run, item: RoundConfig, base: str, facts: Facts) -> Lineage:
+    """Where the policy of a round comes from; its curve is not known yet."""
+    settings, parent = run.config.training_of(item), run.policy_folder(item.parent)
     if parent is not None and settings.tune != "full":
-        base = f"{BESIDE}{parent.name}" if is_whole(parent) else read_lineage(parent).base
+        base = f"{BESIDE}{parent.name}" if holds_whole_weights(parent) else read_lineage(parent).base
     counts = {name: value for name, value in facts.items() if name != "notes"}
     return Lineage(
         name=item.name,

@@ -15,8 +15,9 @@ import torch
 
 from sotopia_pi.config import TrainingConfig
 from sotopia_pi.errors import TrainingError
+from sotopia_pi.models.fitting import check_adapter, check_fit, holds_whole_weights, quiet_peft
 from sotopia_pi.models.packing import use_packed_attention
-from sotopia_pi.models.weights import base_of, check_adapter, is_whole, load_policy, load_quantized, quiet_peft
+from sotopia_pi.models.weights import base_of, load_policy, load_quantized
 from sotopia_pi.training.trainer import COMPLETE, bfloat16
 
 
@@ -30,7 +31,7 @@ def trainable(base: str, parent: Path | None, settings: TrainingConfig) -> Any:
         model = load_policy(base, parent, torch.float32, device)
         use_packed_attention(model)
         return model
-    if parent is not None and is_whole(parent):
+    if parent is not None and holds_whole_weights(parent):
         base, parent = str(parent), None
     elif parent is not None:
         base = base_of(parent, base)
@@ -98,6 +99,7 @@ def with_adapter(model: Any, parent: Path | None, settings: TrainingConfig) -> A
             except ValueError as error:  # no such modules
                 raise TrainingError(f"training.lora_targets does not fit the model: {error}") from error
         check_adapter(parent)
+        check_fit(model, parent)
         return PeftModel.from_pretrained(model, str(parent), is_trainable=True)
 
 

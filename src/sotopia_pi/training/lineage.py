@@ -23,7 +23,8 @@ class Lineage(BaseModel):
     continues ("base" for none), `method` who played its examples, `update` how it learned from them. Counts are of
     sequences and tokens per epoch; `cut` of the sequences lost `turns_dropped` of their oldest turns to the cut-off,
     `dropped` fitted not at all; a preference update compared them in `pairs`. `curve` has one point per update: step,
-    epoch, loss (nats per trained token, for `dpo` TRL's loss) and learning rate, for `dpo` also rewards.
+    epoch, loss (nats per trained token, for `dpo` TRL's loss) and learning rate, for `dpo` also rewards. `merged`: what
+    the folder holds is the base with the adapter merged into it.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -45,6 +46,12 @@ class Lineage(BaseModel):
     settings: dict[str, Any] = Field(default_factory=dict)
     versions: dict[str, str] = Field(default_factory=dict)
     curve: list[dict[str, float]] = Field(default_factory=list)
+    merged: bool = False
+
+    @property
+    def losses(self) -> list[float]:
+        """The training loss of every update."""
+        return [point["loss"] for point in self.curve if "loss" in point]
 
 
 def write_lineage(folder: Path, lineage: Lineage, examples: Iterable[tuple[str, int]]) -> None:
@@ -70,8 +77,29 @@ def read_lineage(folder: Path) -> Lineage:
 
 
 def read_examples(folder: Path) -> Iterator[tuple[str, int]]:
-    """The (episode, role) pairs that the policy in `folder` was trained on."""
-    with (folder / EXAMPLES).open(encoding="utf-8") as file:
-        for line in file:
-            item = json.loads(line)
-            yield item["episode"], item["role"]
+    """The (episode, role) pairs that the policy in `folder` was trained on. ModelError when they cannot be read."""
+    try:
+        with (folder / EXAMPLES).open(encoding="utf-8") as file:
+            for line in file:
+                item = json.loads(line)
+                yield str(item["episode"]), int(item["role"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"{folder / EXAMPLES} cannot be read ({error}); restore it or train again.") from None
+
+
+def parents(folder: Path) -> list[tuple[str, Path | None]]:
+    """The policies that the one in `folder` continues, its own parent first, each with its folder if that is beside it.
+
+    The base, where every chain begins, is not among them.
+    """
+    found: list[tuple[str, Path | None]] = []
+    name, seen = read_lineage(folder).parent, {folder.name}
+    while name != "base" and name not in seen:
+        seen.add(name)
+        beside = folder.parent / name
+        here = name == Path(name).name and (beside / LINEAGE).is_file()
+        found.append((name, beside if here else None))
+        if not here:
+            break
+        name = read_lineage(beside).parent
+    return found

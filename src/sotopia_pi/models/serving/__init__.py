@@ -1,0 +1,1 @@
+"""Serving a policy behind OpenAI's chat-completions protocol: with the local model, or by starting vLLM."""

@@ -1,0 +1,68 @@
+"""Where a server listens: on this machine unless told otherwise, and beyond it only with a key."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import Mapping
+
+from sotopia_pi.errors import ConfigError
+
+KEY = "SOTOPIA_PI_SERVE_KEY"
+#: Seconds that replies under way have when the server is stopped.
+_GRACE = 2.0
+
+
+def serve_key(host: str, environment: Mapping[str, str] | None = None) -> str | None:
+    """The key that callers must send, from the environment. ConfigError when others can reach the host without one."""
+    key = (os.environ if environment is None else environment).get(KEY, "").strip()
+    if key and (not key.isascii() or not key.isprintable() or " " in key):
+        raise ConfigError(f"The environment variable {KEY} holds something that cannot be a key; set it again.")
+    if not key and not (host in ("localhost", "::1") or host.startswith("127.")):
+        raise ConfigError(
+            f"Others can reach {host}, so a key is needed: put one into the environment variable {KEY}, "
+            "or serve on 127.0.0.1."
+        )
+    return key or None
+
+
+def bound(host: str, port: int) -> socket.socket:
+    """A socket on a host's port (0: any free one), which nobody can connect to yet. ConfigError when it is taken."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    made = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        made.bind((host, port))
+    except (OSError, OverflowError) as error:
+        made.close()
+        why = getattr(error, "strerror", None) or str(error)
+        raise ConfigError(f"{host}:{port} cannot be served on ({why}); give another --host or --port.") from None
+    return made
+
+
+def url(host: str, port: int) -> str:
+    """The base URL under which this machine reaches a server that listens there."""
+    shown = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"http://{f'[{shown}]' if ':' in shown else shown}:{port}/v1"
+
+
+async def until_stopped(app: object, listening: socket.socket) -> None:
+    """Serves an aiohttp application on a socket until Ctrl-C or SIGTERM; whoever waits then gets a moment more."""
+    from aiohttp import web
+
+    assert isinstance(app, web.Application)
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    # Cancelling the handler is how the model learns that a client went away.
+    runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=_GRACE)
+    await runner.setup()
+    try:
+        await web.SockSite(runner, listening).start()
+        await stop.wait()
+    finally:
+        await runner.cleanup()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
