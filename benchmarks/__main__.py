@@ -17,6 +17,7 @@ from pathlib import Path
 
 from benchmarks.peer import peer
 from benchmarks.scale import scale
+from benchmarks.training import training
 
 WEIGHTS = "smollm2-135m"
 
@@ -86,41 +87,6 @@ def generation() -> list[tuple[str, str]]:
         seconds, tokens = asyncio.run(ask(model, count, turns, "c", together))
         model.close()
         rows.append((label, f"{count / seconds:.2f} replies/s, {tokens / seconds:.0f} tokens/s"))
-    return rows
-
-
-def training() -> list[tuple[str, str]]:
-    """Tokens and seconds of one epoch: sequences per role, with and without the shared prompt."""
-    from sotopia_pi.config import TrainingConfig
-    from sotopia_pi.models.chat import encode_chat
-    from sotopia_pi.models.weights import load_tokenizer
-    from sotopia_pi.training.examples import Tokens
-    from sotopia_pi.training.rows import pack
-    from sotopia_pi.training.sft import fine_tune
-
-    tokenizer = load_tokenizer(WEIGHTS)
-    items = []
-    for index, chat in enumerate(_chats(8, 5)):
-        for _ in range(2):
-            encoded = encode_chat(tokenizer, chat[:-1])  # type: ignore[arg-type]
-            targets = [at for start, end in encoded.replies for at in range(start, end)]
-            items.append(Tokens(encoded.ids, targets, str(index)))
-    rows = []
-    settings = TrainingConfig(epochs=1, batch=4, micro_batch=2)
-    for label, batch in (
-        ("each by itself", [Tokens(item.ids, item.targets, str(i)) for i, item in enumerate(items)]),
-        ("prompt shared by two", items),
-    ):
-        order = batch if label.startswith("prompt") else batch[::2] + batch[1::2]
-        computed = sum(len(pack(order[i : i + 2])["input_ids"][0]) for i in range(0, len(order), 2))
-        with tempfile.TemporaryDirectory() as folder:
-            started = time.monotonic()
-            fine_tune(WEIGHTS, None, batch, Path(folder) / "policy", settings, seed=0)
-            seconds = time.monotonic() - started
-        nominal = sum(len(item.ids) for item in batch)
-        rows.append(
-            (label, f"{nominal} tokens, {computed} computed, {seconds:.1f} s, {nominal / seconds:.0f} tokens/s")
-        )
     return rows
 
 
