@@ -1,6 +1,6 @@
 """What the hot paths cost on this machine, each against its plain alternative in the same run.
 
-python -m benchmarks [NAME …]      startup, episodes, generation, training, peer; scale only when it is named
+python -m benchmarks [NAME …]      startup, episodes, generation, training, peer; scale, preparation, gpu only when they are named
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from benchmarks.gpu import gpu
 from benchmarks.peer import peer
+from benchmarks.preparation import preparation
 from benchmarks.scale import scale
 from benchmarks.training import training
 
@@ -113,9 +115,11 @@ BENCHMARKS: dict[str, Callable[[], list[tuple[str, str]]]] = {
     "training": training,
     "peer": peer,
     "scale": scale,
+    "preparation": preparation,
+    "gpu": gpu,
 }
-#: Takes too long to be done with all the others.
-ON_REQUEST = ("scale",)
+#: What takes too long to be done with all the others, or needs a GPU.
+ON_REQUEST = ("scale", "preparation", "gpu")
 
 
 def main(names: list[str]) -> None:

@@ -15,18 +15,20 @@ def training_flops(model: Any, computed: int, trained: int, attended: int) -> fl
     position with one that it sees forward and 8 backward; `attended` is the number of such pairs. Norms, rotations,
     softmax and the optimizer are left out: they are no matrix products.
     """
+    from torch.nn import Linear
+
     config = model.config
-    head = model.get_output_embeddings().weight.numel()
-    matrices = {name: weight.numel() for name, weight in model.named_parameters() if weight.dim() == 2}
-    adapter = sum(size for name, size in matrices.items() if "lora_" in name)
-    layers = sum(size for name, size in matrices.items() if ".layers." in name)
-    width = config.num_attention_heads * (getattr(config, "head_dim", None) or config.hidden_size // _heads(config))
+    head = model.get_output_embeddings()
+    linear = {name: part for name, part in model.named_modules() if isinstance(part, Linear) and part is not head}
+    # Not the weights' own size, which is another one in 4 bits; a layer with an adapter holds its base as a part.
+    sizes = {name: part.in_features * part.out_features for name, part in linear.items()}
+    adapter = sum(size for name, size in sizes.items() if "lora_" in name)
+    width = config.num_attention_heads * (
+        getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    )
     attention = 12 * config.num_hidden_layers * width * attended
-    return float(computed * (4 * layers + 2 * adapter) + 4 * head * trained + attention)
-
-
-def _heads(config: Any) -> int:
-    return int(config.num_attention_heads)
+    last = 4 * head.in_features * head.out_features * trained
+    return float(computed * (4 * sum(sizes.values()) + 2 * adapter) + last + attention)
 
 
 def measured_peak(config: Any, rows: int = 2048, dtype: Any = None, device: str = "cpu", repeats: int = 12) -> float:

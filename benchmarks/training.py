@@ -172,17 +172,17 @@ def measure(
     peak = measured_peak(load_model(weights).config)
     ours = train_ours(items, row, weights)
     theirs = train_per_turn(items, per_pass(items, row), tokenizer, weights)
-    ours.seconds += train_ours(items, row, weights).seconds
+    ours.seconds += train_ours(items, row, weights, updates=1).seconds
     return ours, theirs, max(peak, measured_peak(load_model(weights).config))
 
 
-def _settings(batch: int, row: int) -> Any:
+def _settings(batch: int, row: int, updates: int = UPDATES) -> Any:
     from sotopia_pi.config import TrainingConfig
 
-    return TrainingConfig(epochs=UPDATES, batch=batch, micro_batch=row, schedule="constant", warmup=0.0)
+    return TrainingConfig(epochs=updates, batch=batch, micro_batch=row, schedule="constant", warmup=0.0)
 
 
-def train_ours(items: Sequence[Selected], row: int, weights: str) -> Measured:
+def train_ours(items: Sequence[Selected], row: int, weights: str, updates: int = UPDATES) -> Measured:
     """Trains packed rows."""
     from transformers import set_seed
 
@@ -190,7 +190,7 @@ def train_ours(items: Sequence[Selected], row: int, weights: str) -> Measured:
     from sotopia_pi.training.adapters import with_adapter
     from sotopia_pi.training.trainer import PackedTrainer, arguments
 
-    settings = _settings(-(-len(items) // row) * row, row)
+    settings = _settings(-(-len(items) // row) * row, row, updates)
     model = load_model(weights)
     set_seed(SEED)
     model = with_adapter(model, None, settings)
@@ -227,7 +227,7 @@ def train_per_turn(items: Sequence[Selected], size: int, tokenizer: Any, weights
             train_sampling_strategy="sequential",
             max_length=None,
             bf16=False,
-            gradient_checkpointing=False,
+            activation_checkpointing=False,
             logging_steps=1,
             save_strategy="no",
             report_to="none",
