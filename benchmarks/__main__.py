@@ -1,6 +1,7 @@
 """What the hot paths cost on this machine, each against its plain alternative in the same run.
 
-python -m benchmarks [NAME …]      startup, episodes, generation, training, peer; scale, preparation, gpu only when they are named
+python -m benchmarks [NAME …]      startup, episodes, generation, training, peer;
+                                   scale, preparation, gpu only when they are named
 """
 
 from __future__ import annotations

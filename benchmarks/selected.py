@@ -104,5 +104,3 @@ def turns_of(tokenizer: Any, item: Example) -> list[dict[str, str]]:
         for index, trained in zip(replies, item.trained, strict=True)
         if trained
     ]
-
-

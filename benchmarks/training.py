@@ -89,7 +89,8 @@ def compared(case: Case, tokenizer: Any, weights: str = WEIGHTS) -> list[tuple[s
         ),
         (
             "fewer tokens",
-            f"{ratio:.2f} times ({padded / computed:.2f} with padding, {whole / nominal:.2f} without prompts in common)",
+            f"{ratio:.2f} times ({padded / computed:.2f} with padding, {whole / nominal:.2f} without prompts in "
+            "common)",
         ),
         (
             "timed",
@@ -113,8 +114,8 @@ def compared(case: Case, tokenizer: Any, weights: str = WEIGHTS) -> list[tuple[s
         ("without loss", f"{1 - ours.trained / ours.computed:.0%} and {1 - theirs.trained / theirs.computed:.0%}"),
         (
             "against the limit",
-            f"{ours.flops / 1e12:.2f} TFLOP at {peak / 1e9:.0f} GFLOP/s (float32 products, measured) are {limit:.1f} s: "
-            f"ours is at {limit / min(ours.seconds):.0%}, an example per turn at "
+            f"{ours.flops / 1e12:.2f} TFLOP at {peak / 1e9:.0f} GFLOP/s (float32 products, measured) are {limit:.1f} "
+            f"s: ours is at {limit / min(ours.seconds):.0%}, an example per turn at "
             f"{theirs.flops / peak / min(theirs.seconds):.0%} of its own limit and {limit / min(theirs.seconds):.0%} "
             "of ours",
         ),

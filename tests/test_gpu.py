@@ -17,9 +17,10 @@ from sotopia_pi.models.protocol import Message, Sampling
 from sotopia_pi.training.examples import Tokens
 from sotopia_pi.training.rows import pack
 
-torch = pytest.importorskip("torch", reason="training needs the extra 'local'")
+pytest.importorskip("torch", reason="training needs the extra 'local'")
 pytest.importorskip("peft", reason="training needs the extra 'local'")
 import tiny
+import torch
 from torch.nn.functional import cross_entropy
 
 from sotopia_pi.models.local import LocalModel
