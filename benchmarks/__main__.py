@@ -1,6 +1,7 @@
 """What the hot paths cost on this machine, each against its plain alternative in the same run.
 
-python -m benchmarks [NAME …]      startup, episodes, generation, training, peer; scale only when it is named
+python -m benchmarks [NAME …]      startup, episodes, generation, training, peer;
+                                   scale, preparation, gpu only when they are named
 """
 
 from __future__ import annotations
@@ -15,8 +16,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from benchmarks.gpu import gpu
 from benchmarks.peer import peer
+from benchmarks.preparation import preparation
 from benchmarks.scale import scale
+from benchmarks.training import training
 
 WEIGHTS = "smollm2-135m"
 
@@ -89,41 +93,6 @@ def generation() -> list[tuple[str, str]]:
     return rows
 
 
-def training() -> list[tuple[str, str]]:
-    """Tokens and seconds of one epoch: sequences per role, with and without the shared prompt."""
-    from sotopia_pi.config import TrainingConfig
-    from sotopia_pi.models.chat import encode_chat
-    from sotopia_pi.models.weights import load_tokenizer
-    from sotopia_pi.training.examples import Tokens
-    from sotopia_pi.training.rows import pack
-    from sotopia_pi.training.sft import fine_tune
-
-    tokenizer = load_tokenizer(WEIGHTS)
-    items = []
-    for index, chat in enumerate(_chats(8, 5)):
-        for _ in range(2):
-            encoded = encode_chat(tokenizer, chat[:-1])  # type: ignore[arg-type]
-            targets = [at for start, end in encoded.replies for at in range(start, end)]
-            items.append(Tokens(encoded.ids, targets, str(index)))
-    rows = []
-    settings = TrainingConfig(epochs=1, batch=4, micro_batch=2)
-    for label, batch in (
-        ("each by itself", [Tokens(item.ids, item.targets, str(i)) for i, item in enumerate(items)]),
-        ("prompt shared by two", items),
-    ):
-        order = batch if label.startswith("prompt") else batch[::2] + batch[1::2]
-        computed = sum(len(pack(order[i : i + 2])["input_ids"][0]) for i in range(0, len(order), 2))
-        with tempfile.TemporaryDirectory() as folder:
-            started = time.monotonic()
-            fine_tune(WEIGHTS, None, batch, Path(folder) / "policy", settings, seed=0)
-            seconds = time.monotonic() - started
-        nominal = sum(len(item.ids) for item in batch)
-        rows.append(
-            (label, f"{nominal} tokens, {computed} computed, {seconds:.1f} s, {nominal / seconds:.0f} tokens/s")
-        )
-    return rows
-
-
 def episodes() -> list[tuple[str, str]]:
     """Scripted episodes per second, played, rated and stored."""
     from sotopia_pi import pipeline
@@ -147,9 +116,11 @@ BENCHMARKS: dict[str, Callable[[], list[tuple[str, str]]]] = {
     "training": training,
     "peer": peer,
     "scale": scale,
+    "preparation": preparation,
+    "gpu": gpu,
 }
-#: Takes too long to be done with all the others.
-ON_REQUEST = ("scale",)
+#: What takes too long to be done with all the others, or needs a GPU.
+ON_REQUEST = ("scale", "preparation", "gpu")
 
 
 def main(names: list[str]) -> None:

@@ -54,7 +54,7 @@ def _starter() -> list[Case]:
 
     world = starter_world()
     made = []
-    for scenario in world.train:
+    for scenario in world.scenarios["train"]:
         for task in cast(scenario, world.characters, world.ties, 1, 4):
             made.append(
                 {

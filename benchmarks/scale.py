@@ -84,7 +84,7 @@ def _play(out: Path, url: str, episodes: int, stop_at: int | None) -> tuple[int,
     )
     peak = 0
     while process.poll() is None:
-        peak = max(peak, _resident(process.pid))
+        peak = max(peak, resident(process.pid))
         if stop_at is not None and _stored(out) >= stop_at:
             under_way = _calls(url) + 2 * CONCURRENCY  # episodes end in waves: kill it in the middle of one
             while _calls(url) < under_way and process.poll() is None:
@@ -96,7 +96,7 @@ def _play(out: Path, url: str, episodes: int, stop_at: int | None) -> tuple[int,
     return _stored(out), peak, time.monotonic() - began
 
 
-def _resident(pid: int) -> int:
+def resident(pid: int) -> int:
     """The most bytes that a process had in memory; 0 when it is gone."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()

@@ -10,7 +10,16 @@ from typing import Any
 
 import torch
 from transformers import AutoModelForCausalLM as Auto
-from transformers import Gemma2Config, GemmaConfig, LlamaConfig, MistralConfig, Qwen2Config, Qwen3Config, set_seed
+from transformers import (
+    Gemma2Config,
+    Gemma3TextConfig,
+    GemmaConfig,
+    LlamaConfig,
+    MistralConfig,
+    Qwen2Config,
+    Qwen3Config,
+    set_seed,
+)
 
 from sotopia_pi.models.weights import SMOLLM2, load_tokenizer
 
@@ -23,6 +32,7 @@ _SHAPE = {
     "max_position_embeddings": 1024,
     "initializer_range": 0.4,
 }
+_LOCAL_AND_GLOBAL = ["sliding_attention", "full_attention", "sliding_attention"]
 #: The window of the Mistral is much shorter than any prompt, so that it hides most of it.
 CONFIGS: dict[str, Any] = {
     "llama": LlamaConfig(**_SHAPE),
@@ -30,9 +40,10 @@ CONFIGS: dict[str, Any] = {
     "qwen3": Qwen3Config(**_SHAPE, head_dim=16),
     "mistral": MistralConfig(**_SHAPE, sliding_window=24),
     "gemma": GemmaConfig(**_SHAPE, head_dim=16),
+    # A cap so low that it changes every score.
+    "gemma2": Gemma2Config(**_SHAPE, head_dim=16, sliding_window=24, attn_logit_softcapping=2.0),
+    "gemma3": Gemma3TextConfig(**_SHAPE, head_dim=16, sliding_window=24, layer_types=_LOCAL_AND_GLOBAL),
 }
-#: An architecture whose attention the package cannot compute.
-CAPPED = Gemma2Config(**_SHAPE, head_dim=16)
 
 
 @cache

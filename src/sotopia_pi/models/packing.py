@@ -15,10 +15,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch.nn.functional import scaled_dot_product_attention as attend
+from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, PreTrainedConfig
-
-from sotopia_pi.errors import ModelError
 
 ATTENTION = "sotopia_pi_packed"
 
@@ -119,14 +117,18 @@ def packed_attention(
     scaling: float | None = None,
     dropout: float = 0.0,
     sliding_window: int | None = None,
+    softcap: float | None = None,
     **_: Any,
 ) -> tuple[torch.Tensor, None]:
-    """Attention for transformers: query [1, heads, tokens, size] to [1, tokens, heads, size]."""
+    """Attention for transformers: query [1, heads, tokens, size] to [1, tokens, heads, size].
+
+    `softcap` (Gemma 2) keeps every score between -softcap and softcap.
+    """
     layer: int = module.layer_idx  # type: ignore[assignment]
     parts = []
     for run in packing.runs:
         assert packing.cache is not None
-        parts.append(_attend_run(query, key, value, run, packing.cache.layers[layer], scaling, sliding_window))
+        parts.append(_attend_run(query, key, value, run, packing.cache.layers[layer], scaling, sliding_window, softcap))
     for segment in packing.segments:
         span = slice(segment.start, segment.end)
         q, k, v = query[:, :, span], key[:, :, span], value[:, :, span]
@@ -140,10 +142,35 @@ def packed_attention(
             shared = slice(*segment.prefix)
             k, v = torch.cat([key[:, :, shared], k], dim=2), torch.cat([value[:, :, shared], v], dim=2)
         mask = _causal(q, k.shape[2], sliding_window)
-        causal = mask is None
-        out = attend(q, k, v, attn_mask=mask, is_causal=causal, dropout_p=dropout, scale=scaling, enable_gqa=True)
+        out = _attend(q, k, v, mask, scaling, softcap, dropout)
         parts.append(out.transpose(1, 2))
     return torch.cat(parts, dim=1), None
+
+
+def _attend(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    mask: torch.Tensor | None,
+    scaling: float | None,
+    softcap: float | None,
+    dropout: float = 0.0,
+) -> torch.Tensor:
+    """Attention of [n, heads, queries, size] to keys, of which several query heads may share one; None is causal."""
+    if softcap is None:
+        return scaled_dot_product_attention(
+            query, key, value, mask, dropout, is_causal=mask is None, scale=scaling, enable_gqa=True
+        )
+    n, heads, queries, size = query.shape
+    grouped = query.reshape(n, key.shape[1], -1, size)  # query heads of one key head become its query positions
+    scale = size**-0.5 if scaling is None else scaling
+    scores = softcap * torch.tanh(grouped @ key.transpose(2, 3) * scale / softcap)
+    scores = scores.view(n, heads, queries, -1)
+    if mask is None:
+        mask = torch.ones(queries, queries, dtype=torch.bool, device=query.device).tril()
+    scores = scores.masked_fill(~mask, float("-inf")) if mask.dtype == torch.bool else scores + mask
+    weights = torch.dropout(scores.softmax(-1, dtype=torch.float32).to(value.dtype), dropout, train=dropout > 0)
+    return (weights.view(n, key.shape[1], -1, weights.shape[-1]) @ value).view(n, heads, queries, size)
 
 
 def _attend_run(
@@ -154,6 +181,7 @@ def _attend_run(
     layer: tuple[torch.Tensor, torch.Tensor],
     scaling: float | None,
     window: int | None,
+    softcap: float | None,
 ) -> torch.Tensor:
     n, width, span = run.count, run.width, slice(run.start, run.end)
     keys, values = (part[run.slot : run.slot + n] for part in layer)
@@ -168,7 +196,7 @@ def _attend_run(
         own = padded
     q = own.view(n, width, -1, shared, size).permute(0, 2, 3, 1, 4).reshape(n, -1, shared * width, size)
     mask = _windowed(run, window).repeat(1, 1, shared, 1) if width > 1 else _windowed(run, window)
-    out = attend(q, keys[:, :, : run.longest], values[:, :, : run.longest], attn_mask=mask, scale=scaling)
+    out = _attend(q, keys[:, :, : run.longest], values[:, :, : run.longest], mask, scaling, softcap)
     out = out.view(n, -1, shared, width, size).permute(0, 3, 1, 2, 4).reshape(n, width, heads, size)
     return out[run.owner, run.offset][None] if width > 1 else out.view(1, n, heads, size)
 
@@ -197,13 +225,6 @@ def _causal(query: torch.Tensor, keys: int, window: int | None) -> torch.Tensor 
 
 
 def use_packed_attention(model: Any) -> None:
-    """Makes `model` (a `PreTrainedModel`) attend with `packed_attention`; every forward then needs `packing=`.
-
-    ModelError for an architecture whose attention is of another kind.
-    """
-    if getattr(model.config, "attn_logit_softcapping", None):
-        raise ModelError(
-            f"Models of type {model.config.model_type} cap their attention scores, which is not supported; use another."
-        )
+    """Makes `model` (a `PreTrainedModel`) attend with `packed_attention`; every forward then needs `packing=`."""
     AttentionInterface.register(ATTENTION, packed_attention)
     model.config._attn_implementation = ATTENTION

@@ -7,6 +7,7 @@ done yet, and returns the facts it stored.
 
 from __future__ import annotations
 
+from sotopia_pi.pipeline.preparing import prepare
 from sotopia_pi.pipeline.reporting import evaluate, report
 from sotopia_pi.pipeline.rounds import collect, rate, select
 from sotopia_pi.pipeline.stages import Facts, episode_stages, forget_failures, stage_of
@@ -19,6 +20,7 @@ __all__ = [
     "episode_stages",
     "evaluate",
     "forget_failures",
+    "prepare",
     "prepare_tasks",
     "rate",
     "report",

@@ -98,7 +98,7 @@ class PackedTrainer(Trainer):
             self.args.process_index,
             self.args.world_size,
         )
-        return _Rows(_Sequences(self._items, self._chosen), order)
+        return _Rows(_Sequences(self._items, self._chosen), order, self.data_collator)
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """The loss per trained token of the held-out sequences."""
@@ -215,8 +215,8 @@ class _Sequences(Dataset[tuple[int, Tokens]]):
 class _Rows(DataLoader[Any]):
     """The rows in the order of an epoch, which the Trainer sets."""
 
-    def __init__(self, items: _Sequences, order: Order) -> None:
-        super().__init__(items, batch_sampler=order, collate_fn=_collate)
+    def __init__(self, items: _Sequences, order: Order, collate: Any) -> None:
+        super().__init__(items, batch_sampler=order, collate_fn=collate)
         self._order = order
 
     def set_epoch(self, epoch: int) -> None:
