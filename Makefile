@@ -1,10 +1,10 @@
-# make demo: install and run the whole method · make test · make check · make bench
+# make demo: install and run the whole method · make test · make test-slow · make check · make bench
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: demo install dev test check bench clean
+.PHONY: demo install dev test test-slow check bench clean
 .DELETE_ON_ERROR:
 
 demo: install
@@ -27,7 +27,11 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 
 # A process per core; torch's own threads would only fight over the cores.
 test: dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadgroup
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadgroup -m "not slow"
+
+# Against other programs: real servers, TRL's trainer, several processes.
+test-slow: dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadgroup -m slow
 
 check: dev
 	$(BIN)/ruff check .

@@ -243,6 +243,7 @@ def test_the_update_is_reproducible(
     assert "margin=" in shown
 
 
+@pytest.mark.slow
 def test_a_small_model_learns_to_prefer(weights: str, tmp_path: Path) -> None:
     items = [encoded(pair) for pair in PAIRS[:2]]
     settings = SETTINGS.model_copy(update={"batch": 2, "epochs": 2, "learning_rate": 2e-3, "lora_layers": 4})

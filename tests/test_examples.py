@@ -46,6 +46,8 @@ def small(config: Config, url: str, *more: str) -> list[str]:
         values += [f"rounds.{number}.repeats=2", f"rounds.{number}.train.epochs=0.5", f"rounds.{number}.tasks=1"]
         if "at_least" in item.select:  # what so few turns cannot reach
             values.append(f"rounds.{number}.select.at_least=0")
+        if item.update == "dpo":  # of two episodes that score the same nothing can be preferred
+            values.append(f'rounds.{number}.update="sft"')
     return settings(*values, *more)
 
 

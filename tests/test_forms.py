@@ -27,8 +27,9 @@ import torch
 from peft import LoraConfig, get_peft_model
 from torch.nn.functional import cross_entropy
 
+from sotopia_pi.models.fitting import quiet_peft
 from sotopia_pi.models.packing import use_packed_attention
-from sotopia_pi.models.weights import SMOLLM2, load_model, quiet_peft
+from sotopia_pi.models.weights import SMOLLM2, load_model
 from sotopia_pi.training.trainer import PackedTrainer, arguments
 
 pytestmark = [pytest.mark.weights, pytest.mark.usefixtures("weights")]
@@ -71,7 +72,7 @@ def per_turn(model: Any, items: Sequence[Example]) -> torch.Tensor:
 
 def in_one_row(model: Any, items: Sequence[Example], folder: Path) -> tuple[torch.Tensor, torch.Tensor]:
     """The loss of every trained token in a packed row, and the mean that the trainer makes of them."""
-    tokens = [made for item in items if (made := tokenize(tiny.tokenizer(), item, 4096)) is not None]
+    tokens = [made for cut in tokenize(tiny.tokenizer(), items, 4096) for made in cut.items]
     row = {name: torch.tensor(value) for name, value in pack(tokens).items()}
     assert row["input_ids"].shape[1] < sum(len(item.ids) for item in tokens)  # a prompt is shared
     seen: list[torch.Tensor] = []

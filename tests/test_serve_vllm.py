@@ -35,7 +35,7 @@ import policies
 import tiny
 
 PROGRAM = "SOTOPIA_PI_TEST_VLLM_PROGRAM"
-pytestmark = [pytest.mark.weights, pytest.mark.usefixtures("weights")]
+pytestmark = [pytest.mark.weights, pytest.mark.slow, pytest.mark.usefixtures("weights")]
 
 _SCRIPT = """#!{python}
 import json, os, signal, sys

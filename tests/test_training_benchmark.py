@@ -20,7 +20,7 @@ from benchmarks.selected import made, selected
 from sotopia_pi.config import TrainingConfig
 from sotopia_pi.training.adapters import with_adapter
 
-pytestmark = [pytest.mark.weights, pytest.mark.usefixtures("weights")]
+pytestmark = [pytest.mark.weights, pytest.mark.slow, pytest.mark.usefixtures("weights")]
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning")  # TRL uses names that transformers renamed

@@ -279,7 +279,7 @@ def test_metrics_are_written_line_by_line(items: list[Tokens], base: str, tmp_pa
 # Several processes
 
 
-@pytest.mark.parametrize("way", ["ddp", "fsdp"])
+@pytest.mark.parametrize("way", ["ddp", pytest.param("fsdp", marks=pytest.mark.slow)])
 def test_two_processes_train_as_one(way: str, items: list[Tokens], base: str, tmp_path: Path) -> None:
     """On the CPU (gloo). Seven sequences in updates of three: the processes do not have equally many."""
     one = fine_tune(base, None, items, tmp_path / "one", SETTINGS, 5)

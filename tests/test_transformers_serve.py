@@ -26,7 +26,8 @@ from sotopia_pi.episodes.records import ACTION_SCHEMA
 from sotopia_pi.models.protocol import ChatModel, Sampling
 from sotopia_pi.models.remote.opening import Remotes
 
-pytestmark = [pytest.mark.weights, pytest.mark.xdist_group("transformers-serve")]  # one server is enough
+# One server is enough.
+pytestmark = [pytest.mark.weights, pytest.mark.slow, pytest.mark.xdist_group("transformers-serve")]
 
 NAME = "small"
 _NEEDED = ("fastapi", "openai", "uvicorn")

@@ -113,10 +113,13 @@ def _locally(given: argparse.Namespace, folder: Path, base: str | None, key: str
         if given.with_base and base is not None:
             models[base_name] = LocalModel(base, None, base_name, **options)
         address = url(given.host, listening.getsockname()[1])
-        if not given.quiet:
-            offered = ", ".join(f"openai:{name}@{address}" for name in models)
-            print(f"serving    {offered}\n           Ctrl-C stops it", flush=True)
-        asyncio.run(until_stopped(application(models, key), listening))
+
+        def ready() -> None:
+            if not given.quiet:
+                offered = ", ".join(f"openai:{name}@{address}" for name in models)
+                print(f"serving    {offered}\n           Ctrl-C stops it", flush=True)
+
+        asyncio.run(until_stopped(application(models, key), listening, ready))
     finally:
         for model in models.values():
             model.close()

@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from sotopia_pi.errors import ConfigError
 
@@ -48,8 +48,11 @@ def url(host: str, port: int) -> str:
     return f"http://{f'[{shown}]' if ':' in shown else shown}:{port}/v1"
 
 
-async def until_stopped(app: object, listening: socket.socket) -> None:
-    """Serves an aiohttp application on a socket until Ctrl-C or SIGTERM; whoever waits then gets a moment more."""
+async def until_stopped(app: object, listening: socket.socket, ready: Callable[[], None] = lambda: None) -> None:
+    """Serves an aiohttp application on a socket until Ctrl-C or SIGTERM; whoever waits then gets a moment more.
+
+    `ready` is called when clients can connect.
+    """
     from aiohttp import web
 
     assert isinstance(app, web.Application)
@@ -61,6 +64,7 @@ async def until_stopped(app: object, listening: socket.socket) -> None:
     await runner.setup()
     try:
         await web.SockSite(runner, listening).start()
+        ready()
         await stop.wait()
     finally:
         await runner.cleanup()
