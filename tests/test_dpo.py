@@ -218,6 +218,7 @@ def test_however_an_update_is_cut_it_is_the_same(
         assert curve[1]["loss"] < curve[0]["loss"]
 
 
+@pytest.mark.slow
 def test_the_update_is_reproducible(
     folders: dict[str, Path],
     items: list[PairTokens],

@@ -421,6 +421,7 @@ def started(policy: Path, *arguments: str, **environment: str) -> tuple[subproce
     return process, line.split("@")[1].split(",")[0].strip()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
 def test_the_command_serves_until_it_is_stopped(policy: Path, stop: signal.Signals) -> None:
     secret = "a-very-secret-key"
@@ -435,6 +436,7 @@ def test_the_command_serves_until_it_is_stopped(policy: Path, stop: signal.Signa
     assert (process.returncode, err) == (0, "") and secret not in out
 
 
+@pytest.mark.slow
 def test_whole_weights_are_served_too(policy: Path, tmp_path: Path) -> None:
     whole = tmp_path / "whole"
     assert main(["policy", "merge", str(policy), "--out", str(whole), "--quiet"]) == 0

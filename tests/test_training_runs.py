@@ -279,7 +279,8 @@ def test_metrics_are_written_line_by_line(items: list[Tokens], base: str, tmp_pa
 # Several processes
 
 
-@pytest.mark.parametrize("way", ["ddp", pytest.param("fsdp", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("way", ["ddp", "fsdp"])
 def test_two_processes_train_as_one(way: str, items: list[Tokens], base: str, tmp_path: Path) -> None:
     """On the CPU (gloo). Seven sequences in updates of three: the processes do not have equally many."""
     one = fine_tune(base, None, items, tmp_path / "one", SETTINGS, 5)
@@ -292,6 +293,7 @@ def test_two_processes_train_as_one(way: str, items: list[Tokens], base: str, tm
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
 
 
+@pytest.mark.slow
 def test_workers_say_why_they_stopped(items: list[Tokens], base: str, tmp_path: Path) -> None:
     settings = SETTINGS.model_copy(update={"lora_targets": ("no_such_proj",)})
     sequences = prepared(items, tmp_path / "bc")
