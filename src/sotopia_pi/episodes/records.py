@@ -27,6 +27,11 @@ class ActionType(StrEnum):
 _ENCODE = json.JSONEncoder(ensure_ascii=False).encode
 
 
+def canonical_reply(type: str, argument: str) -> str:
+    """The JSON of an action, as a model is asked to write it."""
+    return _ENCODE({"action_type": type, "argument": argument})
+
+
 class Action(Record):
     """What a role does on its turn. `argument` is the words said or a description; empty for none."""
 
@@ -35,7 +40,7 @@ class Action(Record):
 
     def to_json(self) -> str:
         """The canonical reply: what a model is asked to write and is trained to write."""
-        return _ENCODE({"action_type": self.type.value, "argument": self.argument})
+        return canonical_reply(self.type.value, self.argument)
 
 
 NOTHING = Action(type=ActionType.NONE)

@@ -27,6 +27,7 @@ class Prompts:
         self._folder = folder / part if folder else None
         self._ours = _OURS / part
         self._templates = {path.stem: self._load(path.name) for path in sorted(self._ours.glob("*.txt"))}
+        self._parts = {name: _parts(template) for name, template in self._templates.items()}
 
     def _load(self, name: str) -> Template:
         path = self._folder / name if self._folder and (self._folder / name).is_file() else self._ours / name
@@ -41,12 +42,28 @@ class Prompts:
 
     def fill(self, name: str, /, **fields: object) -> str:
         """The text `name` with its placeholders filled; KeyError when one is missing (a programming error)."""
-        return self._templates[name].substitute(fields)
+        parts = self._parts[name]
+        return "".join([str(fields[part]) if at % 2 else part for at, part in enumerate(parts)])
 
     @property
     def version(self) -> str:
         """Hash of all texts, stored with a run so that a resumed run cannot mix prompts."""
         return content_hash({name: template.template for name, template in self._templates.items()})
+
+
+def _parts(template: Template) -> list[str]:
+    """A template as text and placeholders' names in turn: joining them is several times as fast as `substitute`."""
+    parts, end = [""], 0
+    for found in template.pattern.finditer(template.template):
+        name = found["named"] or found["braced"]
+        parts[-1] += template.template[end : found.start()]
+        if name:
+            parts += [name, ""]
+        else:  # an escaped dollar
+            parts[-1] += template.delimiter
+        end = found.end()
+    parts[-1] += template.template[end:]
+    return parts
 
 
 @cache

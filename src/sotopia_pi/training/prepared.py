@@ -8,9 +8,10 @@ lines are the examples.
 from __future__ import annotations
 
 import json
+from array import array
 from collections.abc import Iterator, Sequence
 from hashlib import blake2b
-from itertools import pairwise
+from itertools import chain
 from pathlib import Path
 from typing import Any, Self, overload
 
@@ -29,7 +30,7 @@ class Writer:
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self._files = {name: (folder / name).open("wb") for name in (_IDS, _SPANS, _INDEX, EXAMPLES)}
+        self._files = {name: (folder / name).open("wb", buffering=1 << 20) for name in (_IDS, _SPANS, _INDEX, EXAMPLES)}
         self._ids = self._spans = self._example = 0
         self.sequences = self.trained = 0
 
@@ -51,9 +52,9 @@ class Writer:
             spans = _spans(item.targets)
             ends = self._ids + len(item.ids), self._spans + len(spans)
             row = (self._ids, ends[0], self._spans, ends[1], *_keys(item), self._example)
-            self._files[_IDS].write(np.asarray(item.ids, dtype=np.int32).tobytes())
-            self._files[_SPANS].write(np.asarray(spans, dtype=np.int32).tobytes())
-            self._files[_INDEX].write(np.asarray(row, dtype=np.int64).tobytes())
+            self._files[_IDS].write(array("i", item.ids).tobytes())
+            self._files[_SPANS].write(array("i", chain.from_iterable(spans)).tobytes())
+            self._files[_INDEX].write(array("q", row).tobytes())
             self._ids, self._spans = ends
             self.sequences += 1
             self.trained += len(item.targets)
@@ -131,6 +132,7 @@ def _spans(targets: Sequence[int]) -> list[tuple[int, int]]:
     """Ascending positions as [start, end) spans."""
     if not targets:
         return []
-    breaks = [at for at, (before, after) in enumerate(pairwise(targets), 1) if after != before + 1]
-    starts, ends = [0, *breaks], [*breaks, len(targets)]
-    return [(targets[start], targets[end - 1] + 1) for start, end in zip(starts, ends, strict=True)]
+    places = np.asarray(targets)
+    breaks = np.flatnonzero(np.diff(places) != 1) + 1
+    starts, ends = places[[0, *breaks]], places[[*(breaks - 1), -1]] + 1
+    return list(zip(starts.tolist(), ends.tolist(), strict=True))
