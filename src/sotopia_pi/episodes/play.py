@@ -7,10 +7,9 @@ nothing is done), or at the turn limit. A model that cannot be reached fails the
 from __future__ import annotations
 
 import asyncio
-import gc
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sized
-from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, nullcontext
 
 from pydantic import Field
 
@@ -18,6 +17,7 @@ from sotopia_pi.episodes.agents import Agent, Player
 from sotopia_pi.episodes.records import ActionType, Episode, StopReason, Turn
 from sotopia_pi.episodes.views import MAX_TURNS, later, view
 from sotopia_pi.errors import ModelError
+from sotopia_pi.garbage import rare_collections
 from sotopia_pi.records import Identified, derive_seed
 from sotopia_pi.world.records import SocialTask
 
@@ -120,7 +120,7 @@ async def play_all(
             await asyncio.sleep(0)  # scripts never wait for anything, and Ctrl-C needs its turn
 
     count = min(concurrency, len(plans)) if isinstance(plans, Sized) else concurrency
-    with _rare_collections():
+    with rare_collections():
         workers = [asyncio.ensure_future(worker()) for _ in range(count)]
         try:
             await asyncio.gather(*workers)
@@ -128,19 +128,3 @@ async def play_all(
             for task in workers:
                 task.cancel()
             await asyncio.gather(*workers, return_exceptions=True)
-
-
-@contextmanager
-def _rare_collections() -> Iterator[None]:
-    """Looks for cyclic garbage less often: what hundreds of conversations hold lives until they end.
-
-    Looking through it again and again costs a fifth of the processor time of an episode against a fast server.
-    """
-    before = gc.get_threshold()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)
-        gc.unfreeze()

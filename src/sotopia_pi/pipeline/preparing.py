@@ -11,6 +11,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from sotopia_pi.garbage import rare_collections
 from sotopia_pi.models.chat import chat_format
 from sotopia_pi.pipeline.stages import Facts
 from sotopia_pi.rundir import Run
@@ -31,7 +32,7 @@ def prepare(run: Run, tokenizer: Any, pairs: Sequence[Pair], cutoff: int, folder
     shutil.rmtree(folder, ignore_errors=True)
     bar = tqdm(total=len(pairs), desc="prepare", unit="example", disable=run.quiet or len(pairs) < 10 * _PAGE)
     # The tokenizer works in threads of its own while the next page is read and rendered.
-    with Writer(folder) as writer, ThreadPoolExecutor(1) as tokenizing, bar:
+    with Writer(folder) as writer, ThreadPoolExecutor(1) as tokenizing, rare_collections(), bar:
         for page, cuts in _ahead(_pages(run, pairs), lambda page: tokenize(tokenizer, page, cutoff), tokenizing):
             for item, cut in zip(page, cuts, strict=True):
                 if cut.items:
