@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import json
 import math
 import re
@@ -163,6 +164,29 @@ def test_a_turn_that_does_not_fit_is_left_out() -> None:
     task, played = long_talk(6)
     (made,) = tokenize(tiny.tokenizer(), [example(task, played, 0)], 64)
     assert (made.items, made.cut, made.actions_dropped) == ([], True, 3)
+
+
+def test_a_template_that_rewrites_gives_an_example_per_action() -> None:
+    """As reasoning models' templates do, which leave out what was thought of all replies but the last."""
+    tokenizer = copy.deepcopy(tiny.tokenizer())
+    tokenizer.chat_template = (
+        "{% for m in messages %}<{{ m['role'] }}>{% if loop.last and m['role'] == 'assistant' %}<think></think>"
+        "{% endif %}{{ m['content'] }}<|im_end|>{% endfor %}"
+        "{% if add_generation_prompt %}<assistant><think></think>{% endif %}"
+    )
+    task, played = long_talk(8)
+    whole = example(task, played, 1)
+    (made,) = tokenize(tokenizer, [whole], 4096)
+    assert [spoken(item) for item in made.items] == [[1], [3], [5], [7]]
+    for number, item in enumerate(made.items):
+        prompt = encode_chat(tokenizer, messages(view(task, 1, played.turns[: 2 * number + 1])), prompt=True).ids
+        assert item.ids[: item.targets[0]] == prompt  # what the model would be asked
+        assert item.targets == list(range(len(prompt), len(item.ids)))
+    limit = len(made.items[1].ids)
+    (short,) = tokenize(tokenizer, [whole], limit)
+    assert [spoken(item) for item in short.items] == [[1], [3], [5], [7]]
+    assert all(len(item.ids) <= limit for item in short.items)
+    assert short.cut and short.turns_dropped >= 2
 
 
 # Packed rows
