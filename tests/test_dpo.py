@@ -187,6 +187,7 @@ def test_the_reference_is_the_parent(
     assert all(abs(a - b) > 1 for before, after in apart for a, b in zip(before, after, strict=True))
 
 
+@pytest.mark.slow
 def test_loss_and_rewards_are_the_papers(
     folders: dict[str, Path], items: list[PairTokens], parent: Path, tmp_path: Path
 ) -> None:
@@ -205,6 +206,7 @@ def test_loss_and_rewards_are_the_papers(
     assert curve[1]["margin"] > 0.01
 
 
+@pytest.mark.slow
 def test_however_an_update_is_cut_it_is_the_same(
     folders: dict[str, Path], items: list[PairTokens], tmp_path: Path
 ) -> None:

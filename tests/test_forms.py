@@ -118,5 +118,6 @@ def test_both_forms_agree_token_by_token(name: str, tmp_path: Path) -> None:
     check(lambda: tiny.reference(folder), items, tmp_path, 1e-4)
 
 
+@pytest.mark.slow
 def test_both_forms_agree_on_smollm2(tmp_path: Path) -> None:
     check(lambda: load_model(SMOLLM2), examples([(0, 0, 0), (0, 0, 1)]), tmp_path, 1e-3)

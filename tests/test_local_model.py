@@ -114,6 +114,7 @@ def test_replies_are_those_of_transformers(name: str, folders: dict[str, Path], 
     talk(str(folders[name]), local(folders[name]), conversations=5, turns=3)
 
 
+@pytest.mark.slow
 def test_replies_of_the_real_weights_are_those_of_transformers(weights: str, local: Any) -> None:
     talk(resolve(weights), local(resolve(weights), slots=4), conversations=3, turns=2)
 

@@ -269,6 +269,7 @@ def test_policy_is_an_adapter_that_peft_loads(trained: Any, folders: dict[str, P
         assert float(alone(merged, items)) == pytest.approx(after, rel=1e-4)  # what plays is what was trained
 
 
+@pytest.mark.slow
 def test_training_is_reproducible(trained: Any, folders: dict[str, Path], items: list[Tokens], tmp_path: Path) -> None:
     _, curve = trained
     again, other = (fine_tune(str(folders["llama"]), None, items, tmp_path / "x", SETTINGS, seed) for seed in (5, 6))

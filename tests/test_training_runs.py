@@ -145,7 +145,7 @@ fine_tune({base!r}, None, Prepared(Path({sequences!r})), Path({target!r}),
 @pytest.mark.parametrize(
     ("event", "when", "more"),
     [
-        ("on_save", 4, {}),  # a checkpoint written but not marked whole
+        pytest.param("on_save", 4, {}, marks=pytest.mark.slow),  # a checkpoint written but not marked whole
         ("on_save", 6, {"hold_out": 0.3, "keep": "best_loss", "batch": 2}),  # between an epoch's end and its snapshot
     ],
 )
@@ -224,6 +224,7 @@ def test_whole_weights_are_a_model(items: list[Tokens], base: str, tmp_path: Pat
     assert curve[0]["loss"] == pytest.approx(after, rel=1e-4)  # an adapter over the whole policy's weights
 
 
+@pytest.mark.slow
 def test_checkpointing_activations_changes_nothing(items: list[Tokens], base: str, tmp_path: Path) -> None:
     plain, again = (
         fine_tune(base, None, items, tmp_path / str(on), SETTINGS, 5, runtime=RuntimeConfig(gradient_checkpointing=on))
@@ -232,6 +233,7 @@ def test_checkpointing_activations_changes_nothing(items: list[Tokens], base: st
     assert [point["loss"] for point in again] == pytest.approx([point["loss"] for point in plain], rel=1e-5)
 
 
+@pytest.mark.slow
 def test_half_precision_is_close(items: list[Tokens], base: str, tmp_path: Path) -> None:
     plain = fine_tune(base, None, items, tmp_path / "a", SETTINGS, 5)
     half = fine_tune(base, None, items, tmp_path / "b", SETTINGS.model_copy(update={"precision": "bfloat16"}), 5)
