@@ -88,6 +88,14 @@ def test_lineage_as_json(policy: Path, base: str, capsys: pytest.CaptureFixture[
     assert shown["curve"] == policies.CURVE
 
 
+def test_a_reader_that_has_seen_enough_ends_it_quietly(policy: Path) -> None:
+    command = [sys.executable, "-m", "sotopia_pi", "policy", "show", str(policy), "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as shown:
+        assert shown.stdout is not None and shown.stderr is not None
+        shown.stdout.close()  # as `head` does
+        assert (shown.stderr.read(), shown.wait()) == (b"", 141)
+
+
 def test_a_parent_that_is_not_here_ends_the_chain(
     policy: Path, base: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

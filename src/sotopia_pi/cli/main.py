@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 from collections.abc import Sequence
 
@@ -13,6 +14,8 @@ from sotopia_pi.errors import SotopiaError
 
 #: The exit code of a program that was interrupted from the keyboard, as shells know it.
 INTERRUPTED = 130
+#: That of a program whose output nobody reads any more.
+PIPE_CLOSED = 141
 
 
 def parser() -> argparse.ArgumentParser:
@@ -41,9 +44,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.getLogger("sotopia_pi").setLevel(logging.WARNING if given.quiet else logging.INFO)
     try:
         given.main(given)
+        sys.stdout.flush()
     except SotopiaError as error:
         print(f"sotopia-pi: {error}", file=sys.stderr)
         return error.exit_code
+    except BrokenPipeError:  # whoever read what is printed, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return PIPE_CLOSED
     except KeyboardInterrupt:
         print("\nsotopia-pi: interrupted; what was stored is kept. Run the same command to continue.", file=sys.stderr)
         return INTERRUPTED
