@@ -274,7 +274,11 @@ def test_metrics_are_written_line_by_line(items: list[Tokens], base: str, tmp_pa
     def read(folder: Path, curve: list[dict[str, float]]) -> None:
         lines.extend(json.loads(line) for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines())
 
+    events = work_folder(tmp_path / "bc") / "runs" / "events"  # as a tracker writes them
+    events.parent.mkdir(parents=True)
+    events.write_text("1\n", encoding="utf-8")
     curve = fine_tune(base, None, items, tmp_path / "bc", SETTINGS, 5, finish=read)
+    assert (tmp_path / "bc" / "runs" / "events").is_file()
     assert [line["loss"] for line in lines if "loss" in line] == [point["loss"] for point in curve]
 
 

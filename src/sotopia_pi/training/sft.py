@@ -27,6 +27,8 @@ from sotopia_pi.training.prepared import Prepared, keys
 Curve = list[dict[str, float]]
 FINAL, SEQUENCES = "final", "examples"
 _OUTCOME = "outcome.json"
+#: Where transformers writes for TensorBoard, in the folder that a training works in.
+_TENSORBOARD = "runs"
 
 
 class Job(BaseModel):
@@ -94,6 +96,8 @@ def fine_tune(
 
         def complete(made: Path) -> None:
             shutil.copy(folder / METRICS, made)
+            if (folder / _TENSORBOARD).is_dir():
+                shutil.copytree(folder / _TENSORBOARD, made / _TENSORBOARD)
             if finish:
                 finish(made, outcome.curve)
 
