@@ -24,7 +24,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from sotopia_pi.models.local import LocalModel
-from sotopia_pi.models.packing import Packing, Segment, use_packed_attention
+from sotopia_pi.models.packing import Packing, use_packed_attention
 from sotopia_pi.training.sft import fine_tune
 
 pytestmark = [
@@ -79,7 +79,7 @@ def test_packed_losses_are_those_of_single_sequences(
             position_ids=row["position_ids"],
             logits_to_keep=at - 1,
             use_cache=False,
-            packing=Packing([Segment(a, b, prefix=(c, d)) for a, b, c, d in row["segments"].tolist()]),
+            packing=Packing.of_row(row["segments"]),
         ).logits[0]
     found = cross_entropy(logits.float(), row["labels"][0][at], reduction="none")
     torch.testing.assert_close(found, torch.cat(losses), rtol=tolerance, atol=tolerance)

@@ -176,6 +176,27 @@ def test_a_killed_training_continues_to_the_same_curve(
     assert not work_folder(target).exists()
 
 
+def test_a_training_killed_after_its_policy_was_written_only_tidies_up(
+    items: list[Tokens], base: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target, runtime = tmp_path / "bc", RuntimeConfig(save_every=2)
+    settings = SETTINGS.model_copy(update={"hold_out": 0.3, "keep": "best_loss"})
+
+    def killed(folder: Path) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(sft, "_discard", killed)
+        fine_tune(base, None, items, target, settings, 5, runtime=runtime)
+    before = (target / "adapter_model.safetensors").read_bytes()
+    assert work_folder(target).is_dir()
+    with monkeypatch.context() as patched:
+        patched.setattr("sotopia_pi.training.trainer.PackedTrainer.train", None)  # nothing is trained again
+        fine_tune(base, None, items, target, settings, 5, runtime=runtime)
+    assert (target / "adapter_model.safetensors").read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["bc"]
+
+
 # Which epoch
 
 
@@ -305,5 +326,7 @@ def test_workers_say_why_they_stopped(items: list[Tokens], base: str, tmp_path: 
     sequences = prepared(items, tmp_path / "bc")
     with pytest.raises(TrainingError, match=r"training.lora_targets does not fit the model"):
         fine_tune(base, None, sequences, tmp_path / "bc", settings, 5, runtime=RuntimeConfig(launch="ddp"))
+    with pytest.raises(TrainingError, match=r"has no config\.json, so it is not a model"):
+        fine_tune(str(tmp_path), None, sequences, tmp_path / "bc", SETTINGS, 5, runtime=RuntimeConfig(launch="ddp"))
     with pytest.raises((TrainingError, ConfigError), match="the path of an accelerate config"):
         fine_tune(base, None, sequences, tmp_path / "bc", SETTINGS, 5, runtime=RuntimeConfig(launch="warp"))

@@ -73,6 +73,11 @@ class Packing:
     cache: SlotCache | None = None
     runs: list[Run] = field(default_factory=list)
 
+    @classmethod
+    def of_row(cls, segments: torch.Tensor) -> Packing:
+        """The layout of a training row, from [n, 4]: start and end, and start and end of the prompt it shares."""
+        return cls([Segment(start, end, prefix=(a, b)) for start, end, a, b in segments.tolist()])
+
 
 @dataclass(slots=True)
 class Run:

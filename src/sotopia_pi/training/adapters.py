@@ -48,33 +48,33 @@ def trainable(base: str, parent: Path | None, settings: TrainingConfig) -> Any:
 
 
 def publish(snapshot: Path, target: Path, finish: Callable[[Path], None]) -> None:
-    """Makes what was trained the policy folder `target`, all or nothing; `finish(folder)` may add files to it."""
-    try:
-        for leftover in ("training_args.bin", COMPLETE):
-            (snapshot / leftover).unlink(missing_ok=True)
-        finish(snapshot)
-        shutil.rmtree(target, ignore_errors=True)
-        snapshot.rename(target)
-    except OSError as error:
-        raise TrainingError(
-            f"The policy could not be written to {target} ({error}); free some space and run again."
-        ) from error
+    """Makes a copy of what was trained the policy folder `target`, all or nothing; `finish(folder)` may add files.
+
+    `snapshot` stays as it is, so that publishing can be repeated if it is stopped anywhere.
+    """
+    leftover = shutil.ignore_patterns("training_args.bin", COMPLETE)
+    _write(target, lambda scratch: shutil.copytree(snapshot, scratch, ignore=leftover), finish)
 
 
 def write_policy(model: Any, target: Path, finish: Callable[[Path], None]) -> None:
     """Writes a trained model to the folder `target`, all or nothing; `finish(folder)` may add files to it."""
+    _write(target, lambda scratch: model.save_pretrained(str(scratch)), finish)
+
+
+def _write(target: Path, fill: Callable[[Path], object], finish: Callable[[Path], None]) -> None:
     from safetensors import SafetensorError
 
     scratch = target.with_name(f".{target.name}.partial")
     shutil.rmtree(scratch, ignore_errors=True)
     try:
-        try:
-            model.save_pretrained(str(scratch))
-        except (OSError, SafetensorError) as error:
-            raise TrainingError(
-                f"The policy could not be written to {target} ({error}); free some space and run again."
-            ) from error
-        publish(scratch, target, finish)
+        fill(scratch)
+        finish(scratch)
+        shutil.rmtree(target, ignore_errors=True)
+        scratch.rename(target)
+    except (OSError, SafetensorError) as error:
+        raise TrainingError(
+            f"The policy could not be written to {target} ({error}); free some space and run again."
+        ) from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 

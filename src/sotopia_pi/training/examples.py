@@ -5,7 +5,7 @@ The loss is on the role's own actions only. Turns that were invalid stay in the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -105,11 +105,15 @@ def _ends(text: EncodedChat) -> list[tuple[int, int]]:
 
 
 def _add(made: Cut, item: Example, text: EncodedChat, wanted: Sequence[int]) -> None:
-    """Adds the sequence that trains the turns `wanted` of a text, if there are any; it ends with the last of them."""
+    """Adds the sequence that trains the turns `wanted` of a text, if there are any."""
+    if wanted:
+        made.items.append(trained_tokens(text, wanted, f"{item.task_id}/{item.role}"))
+
+
+def trained_tokens(text: EncodedChat, wanted: Collection[int], group: str = "") -> Tokens:
+    """A text in which the replies of the turns `wanted` are trained; it ends with the last of them."""
     spans = [span for span, turn in zip(text.replies, text.turns, strict=True) if turn in wanted]
-    if spans:
-        targets = [at for start, end in spans for at in range(start, end)]
-        made.items.append(Tokens(text.ids[: spans[-1][1]], targets, f"{item.task_id}/{item.role}"))
+    return Tokens(text.ids[: spans[-1][1]], [at for start, end in spans for at in range(start, end)], group)
 
 
 def _window(turn: int, sizes: Sequence[int], cutoff: int) -> tuple[int, int]:

@@ -15,7 +15,7 @@ from importlib.resources import as_file, files
 from pathlib import Path
 
 from sotopia_pi.config import RuntimeConfig
-from sotopia_pi.errors import ConfigError, TrainingError
+from sotopia_pi.errors import ConfigError, SotopiaError, TrainingError
 from sotopia_pi.training.prepared import Prepared
 from sotopia_pi.training.sft import SEQUENCES, Job, Outcome, learn
 
@@ -68,9 +68,9 @@ def _run(command: list[str]) -> int:
     with subprocess.Popen(command, env=environment, start_new_session=True) as launcher:
         try:
             return launcher.wait()
-        except BaseException:
-            os.killpg(launcher.pid, signal.SIGTERM)
-            raise
+        finally:
+            if launcher.poll() is None:
+                os.killpg(launcher.pid, signal.SIGTERM)
 
 
 def work(folder: Path) -> None:
@@ -78,6 +78,6 @@ def work(folder: Path) -> None:
     job = Job.model_validate_json((folder / _JOB).read_text(encoding="utf-8"))
     try:
         learn(job, Prepared(folder / SEQUENCES), folder)
-    except TrainingError as error:
+    except SotopiaError as error:
         (folder / _WHY).write_text(str(error), encoding="utf-8")
         raise SystemExit(1) from None

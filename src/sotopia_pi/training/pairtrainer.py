@@ -16,16 +16,16 @@ from typing import Any
 import torch
 from datasets import Dataset
 from tqdm import tqdm
-from transformers.trainer_callback import PrinterCallback, TrainerCallback
+from transformers.trainer_callback import PrinterCallback
 from trl.trainer.dpo_config import DPOConfig
 from trl.trainer.dpo_trainer import DPOTrainer
 from trl.trainer.utils import FusedCausalLMOutput
 
 from sotopia_pi.config import TrainingConfig
-from sotopia_pi.models.packing import Packing, Segment
+from sotopia_pi.models.packing import Packing
 from sotopia_pi.training.preferences import PairTokens
 from sotopia_pi.training.rows import IGNORED, pack
-from sotopia_pi.training.trainer import Diverged, bfloat16
+from sotopia_pi.training.trainer import Diverged, Progress, common_arguments
 
 #: The argument was renamed in transformers 5, and its old name warns.
 _CHECKPOINTING = next(
@@ -62,7 +62,7 @@ class PairTrainer(DPOTrainer):
         inner.forward = MethodType(_forward, inner)
         self.remove_callback(PrinterCallback)
         if label is not None:
-            self.add_callback(_Progress(label))
+            self.add_callback(Progress(label, {"loss": "loss", "margin": "rewards/margins"}))
         self.precompute_ref_logps = True
         self.references = self._reference_log_probs(label)
 
@@ -114,27 +114,14 @@ def arguments(settings: TrainingConfig, folder: str, seed: int, checkpointing: b
     """TRL's arguments for our settings; it writes nothing itself, and there is no dropout."""
     checkpoints: dict[str, Any] = {_CHECKPOINTING: checkpointing}
     return DPOConfig(
-        output_dir=folder,
-        beta=settings.dpo_beta,
-        num_train_epochs=settings.epochs,
-        learning_rate=settings.learning_rate,
-        lr_scheduler_type=settings.schedule,
-        warmup_steps=settings.warmup,
-        weight_decay=settings.weight_decay,
-        per_device_train_batch_size=settings.micro_batch,
-        gradient_accumulation_steps=settings.batch // settings.micro_batch,
+        **common_arguments(settings, folder, seed),
         **checkpoints,
-        bf16=bfloat16(settings),
+        beta=settings.dpo_beta,
+        gradient_accumulation_steps=settings.batch // settings.micro_batch,
         precompute_ref_log_probs=settings.tune == "full",  # else TRL loads a second model
         max_length=None,
-        seed=seed % 2**32,
-        logging_steps=1,
         save_strategy="no",
         report_to="none",
-        disable_tqdm=True,
-        remove_unused_columns=False,
-        dataloader_pin_memory=False,
-        use_cpu=not torch.cuda.is_available(),
     )
 
 
@@ -184,7 +171,7 @@ def _forward(
             position_ids=positions,
             logits_to_keep=sources,
             use_cache=False,
-            packing=Packing([Segment(a, b, prefix=(c, d)) for a, b, c, d in segments.tolist()]),
+            packing=Packing.of_row(segments),
         )
         .logits[0]
     )
@@ -205,24 +192,3 @@ def _forward(
         is_top1=spread(top),
         label_mask=counted,
     )
-
-
-class _Progress(TrainerCallback):
-    """One bar over the updates, with the last loss and reward margin."""
-
-    def __init__(self, label: str) -> None:
-        self._label = label
-
-    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self._bar = tqdm(total=state.max_steps, desc=self._label, unit="update")
-
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
-        if logs and "loss" in logs:
-            margin = f"{logs['rewards/margins']:.3f}"
-            self._bar.set_postfix(loss=f"{float(logs['loss']):.3f}", margin=margin, refresh=False)
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self._bar.update()
-
-    def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self._bar.close()

@@ -17,7 +17,7 @@ from sotopia_pi.episodes.views import MAX_TURNS, messages, view
 from sotopia_pi.models.chat import encode_chat
 from sotopia_pi.models.protocol import Message
 from sotopia_pi.prompts import Prompts
-from sotopia_pi.training.examples import Example, Tokens
+from sotopia_pi.training.examples import Example, Tokens, trained_tokens
 from sotopia_pi.world.records import SocialTask
 
 #: In how many pairs one role of one episode is at most.
@@ -174,7 +174,6 @@ def encode(tokenizer: Any, preferred: Example, rejected: Example, cutoff: int) -
 
 def _tokens(tokenizer: Any, item: Example, cutoff: int) -> Tokens | None:
     encoded = encode_chat(tokenizer, item.messages)
-    spans = [span for span, trained in zip(encoded.replies, item.trained, strict=True) if trained and span[1] <= cutoff]
-    if not spans:
-        return None
-    return Tokens(encoded.ids[: spans[-1][1]], [at for start, end in spans for at in range(start, end)])
+    fit = [turn for turn, (_, end) in zip(encoded.turns, encoded.replies, strict=True) if end <= cutoff]
+    wanted = [turn for turn in fit if item.trained[turn]]
+    return trained_tokens(encoded, wanted) if wanted else None

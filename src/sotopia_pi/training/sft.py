@@ -13,6 +13,7 @@ from __future__ import annotations
 import gc
 import shutil
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -89,25 +90,32 @@ def fine_tune(
     runtime = runtime or RuntimeConfig(save_every=0)
     job = Job(name=target.name, base=base, parent=parent, settings=settings, runtime=runtime, seed=seed, quiet=quiet)
     folder = work_folder(target)
-    try:
+
+    def complete(made: Path) -> None:
+        shutil.copy(folder / METRICS, made)
+        if (folder / _TENSORBOARD).is_dir():
+            shutil.copytree(folder / _TENSORBOARD, made / _TENSORBOARD)
+        if finish:
+            finish(made, outcome.curve)
+
+    with ExitStack() as failing:
+        if not runtime.save_every:
+            failing.callback(_discard, folder)
         outcome = launch(job, folder) if runtime.launch else learn(job, items, folder)
         best = choose or (lambda _, outcome: outcome.best_epoch())
         chosen = FINAL if settings.keep == "last" else f"epoch-{best(folder, outcome)}"
-
-        def complete(made: Path) -> None:
-            shutil.copy(folder / METRICS, made)
-            if (folder / _TENSORBOARD).is_dir():
-                shutil.copytree(folder / _TENSORBOARD, made / _TENSORBOARD)
-            if finish:
-                finish(made, outcome.curve)
-
         publish(folder / chosen, target, complete)
-    except BaseException:
-        if not runtime.save_every:
-            shutil.rmtree(folder, ignore_errors=True)
-        raise
-    shutil.rmtree(folder, ignore_errors=True)
+    _discard(folder)
     return outcome.curve
+
+
+def _discard(folder: Path) -> None:
+    """Removes a training's folder; whoever kills this leaves none that looks as if it could be continued."""
+    discarded = folder.with_name(f"{folder.name}.discarded")
+    shutil.rmtree(discarded, ignore_errors=True)
+    if folder.is_dir():
+        folder.rename(discarded)
+        shutil.rmtree(discarded, ignore_errors=True)
 
 
 def work_folder(target: Path) -> Path:

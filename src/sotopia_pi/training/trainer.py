@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
 from sotopia_pi.config import RuntimeConfig, TrainingConfig
-from sotopia_pi.models.packing import Packing, Segment
+from sotopia_pi.models.packing import Packing
 from sotopia_pi.training.examples import Tokens
 from sotopia_pi.training.lineage import METRICS
 from sotopia_pi.training.prepared import keys
@@ -68,7 +68,7 @@ class PackedTrainer(Trainer):
         self.remove_callback(PrinterCallback)
         self.add_callback(_Metrics(Path(str(arguments.output_dir))))
         if label is not None and self.is_world_process_zero():
-            self.add_callback(_Progress(label))
+            self.add_callback(Progress(label, {"loss": "loss"}))
 
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
@@ -81,7 +81,7 @@ class PackedTrainer(Trainer):
             position_ids=inputs["position_ids"],
             logits_to_keep=at - 1,
             use_cache=False,
-            packing=Packing([Segment(a, b, prefix=(c, d)) for a, b, c, d in inputs["segments"].tolist()]),
+            packing=Packing.of_row(inputs["segments"]),
         ).logits[0]
         loss = cross_entropy(logits.float(), labels[at], reduction="sum") / (num_items_in_batch or len(at))
         if not math.isfinite(loss.item()):
@@ -124,29 +124,36 @@ def arguments(
     """The Trainer's arguments for our settings. Without `runtime` it keeps no checkpoints."""
     runtime = runtime or RuntimeConfig(save_every=0)
     return TrainingArguments(
-        output_dir=folder,
-        num_train_epochs=settings.epochs,
-        learning_rate=settings.learning_rate,
-        lr_scheduler_type=settings.schedule,
-        warmup_steps=settings.warmup,
-        weight_decay=settings.weight_decay,
-        per_device_train_batch_size=settings.micro_batch,
+        **common_arguments(settings, folder, seed),
         gradient_accumulation_steps=math.ceil(settings.batch / settings.micro_batch / _processes()),
-        seed=seed % 2**32,
-        logging_steps=1,
         logging_nan_inf_filter=False,
         eval_strategy="epoch" if held_out else "no",
         save_strategy="steps" if runtime.save_every else "no",
         save_steps=runtime.save_every or 500,
         save_total_limit=2,  # the last complete one stays while the next is being written
         report_to=list(runtime.trackers) or "none",
-        disable_tqdm=True,
-        remove_unused_columns=False,
-        dataloader_pin_memory=False,
         ddp_find_unused_parameters=False,
-        bf16=bfloat16(settings),
-        use_cpu=not torch.cuda.is_available(),
     )
+
+
+def common_arguments(settings: TrainingConfig, folder: str, seed: int) -> dict[str, Any]:
+    """What our settings mean to any of transformers' trainers: no bar or output of its own, every update logged."""
+    return {
+        "output_dir": folder,
+        "num_train_epochs": settings.epochs,
+        "learning_rate": settings.learning_rate,
+        "lr_scheduler_type": settings.schedule,
+        "warmup_steps": settings.warmup,
+        "weight_decay": settings.weight_decay,
+        "per_device_train_batch_size": settings.micro_batch,
+        "bf16": bfloat16(settings),
+        "seed": seed % 2**32,
+        "logging_steps": 1,
+        "disable_tqdm": True,
+        "remove_unused_columns": False,
+        "dataloader_pin_memory": False,
+        "use_cpu": not torch.cuda.is_available(),
+    }
 
 
 def bfloat16(settings: TrainingConfig) -> bool:
@@ -248,21 +255,26 @@ class _Metrics(TrainerCallback):
             (self._folder / f"checkpoint-{state.global_step}" / COMPLETE).touch()
 
 
-class _Progress(TrainerCallback):
-    """One bar over the updates, with the last loss."""
+class Progress(TrainerCallback):
+    """One bar over the updates, with the last of what is logged: `shown` says under which name of the log."""
 
-    def __init__(self, label: str) -> None:
+    def __init__(self, label: str, shown: Mapping[str, str]) -> None:
         self._label = label
+        self._shown = shown
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Opens the bar."""
         self._bar = tqdm(total=state.max_steps, initial=state.global_step, desc=self._label, unit="update")
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
+        """Shows the last figures beside it."""
         if logs and "loss" in logs:
-            self._bar.set_postfix(loss=f"{float(logs['loss']):.3f}", refresh=False)
+            self._bar.set_postfix({as_: f"{float(logs[name]):.3f}" for as_, name in self._shown.items()}, refresh=False)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """One update further."""
         self._bar.update()
 
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Closes the bar."""
         self._bar.close()
