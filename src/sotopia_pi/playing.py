@@ -10,19 +10,19 @@ from __future__ import annotations
 import asyncio
 import random
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from sotopia_pi import judging
-from sotopia_pi.config import BASE, EXPERT, PARTNER
+from sotopia_pi.config import BASE, EXPERT, PARTNER, PLAYED
 from sotopia_pi.episodes.agents import Player
 from sotopia_pi.episodes.people import Sitting, human
 from sotopia_pi.episodes.play import Plan
 from sotopia_pi.episodes.players import FAKE, SCRIPTED, check_player, opened
 from sotopia_pi.episodes.records import Episode
-from sotopia_pi.errors import ConfigError, ModelError
+from sotopia_pi.errors import ConfigError
 from sotopia_pi.models.protocol import Sampling
 from sotopia_pi.models.remote.spec import is_remote
 from sotopia_pi.ratings.dimensions import dimensions
@@ -31,10 +31,8 @@ from sotopia_pi.ratings.opening import judge_model
 from sotopia_pi.ratings.records import Rating
 from sotopia_pi.ratings.verifier import verify
 from sotopia_pi.rundir import Run
-from sotopia_pi.store import PLAY
 from sotopia_pi.world.records import SocialTask
 
-STAGE = PLAY
 #: The held-out tasks, which are played unless another group is asked for.
 HELD_OUT = "test"
 #: Conversations that local weights hold at once while people play.
@@ -72,12 +70,12 @@ def opponent(run: Run, given: str) -> Opponent:
         found = Opponent(given, models.policy, run.policy_folder(given))
     else:
         found = Opponent(_called(given), given)
-    try:
-        check_player(found.spec)
-    except ModelError as error:
-        if given == found.spec and not (is_remote(given) or Path(given).exists()):
-            raise ModelError(f"{error} Those of the run are: {', '.join(known(run))}.") from None
-        raise
+    if given == found.spec and given.isidentifier() and not Path(given).exists():  # no hub name, and no download
+        raise ConfigError(
+            f"There is no policy {given!r} here; those of the run are: {', '.join(known(run))}. A model is named as "
+            "openai:MODEL@URL, scripted:NAME, or by the folder of its weights."
+        )
+    check_player(found.spec)
     return found
 
 
@@ -132,7 +130,7 @@ def sit(
         raise ConfigError(f"{given.name} is a script and cannot play a task without a check; play it with a model.")
     sampling = run.config.evaluation_sampling()
     plan = Plan(
-        stage=STAGE,
+        stage=PLAYED,
         task_id=task.id,
         players=tuple(human(name) if seat == role else given.name for seat in task.roles),
         max_turns=run.config.max_turns,
@@ -172,8 +170,3 @@ async def judge(run: Run, task: SocialTask, episode: Episode) -> tuple[Rating, .
     await asyncio.to_thread(run.store.add_ratings, ratings)
     await asyncio.to_thread(run.keep_spending)
     return tuple(ratings)
-
-
-def goals(ratings: Sequence[Rating], role: int) -> list[Rating]:
-    """The ratings of one role that were given and have scores."""
-    return [rating for rating in ratings if rating.role == role and rating.failure is None and rating.scores]

@@ -45,7 +45,7 @@ def is_human(player: str) -> bool:
 def human(name: str) -> str:
     """The player that a person of this pseudonym is. ConfigError for what is none."""
     if not _NAME.fullmatch(name):
-        raise ConfigError(f"{name[:50]!r} is no name to play under; take a pseudonym of letters, digits and - (1 to 40).")
+        raise ConfigError(f"{name[:50]!r} is no pseudonym; take 1 to 40 letters, digits and -.")
     return f"{HUMAN}{name}"
 
 
@@ -88,7 +88,13 @@ class Sitting:
     """
 
     def __init__(
-        self, plan: Plan, task: SocialTask, role: int, player: Player, seed: int | None = None, idle: float | None = None
+        self,
+        plan: Plan,
+        task: SocialTask,
+        role: int,
+        player: Player,
+        seed: int | None = None,
+        idle: float | None = None,
     ) -> None:
         self.plan, self.task, self.role, self.idle = plan, task, role, idle
         self._player, self._seed = player, seed
