@@ -25,12 +25,20 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	$(PIP) install -c constraints.txt -e '.[local,dev]'
 	@touch $@
 
+# The browser tests drive Debian's chromium; where it is not and cannot be installed they are skipped, and say so.
+.PHONY: browser
+browser:
+	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || ( \
+	  test "$$(id -u)" = 0 && command -v apt-get >/dev/null && apt-get -qq update && \
+	  apt-get -qq install -y --no-install-recommends chromium >/dev/null ) || \
+	  echo "no chromium: install Debian's package chromium, or the browser tests are skipped"
+
 # A process per core; torch's own threads would only fight over the cores.
-test: dev
+test: dev browser
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadgroup -m "not slow"
 
 # Against other programs: real servers, TRL's trainer, several processes.
-test-slow: dev
+test-slow: dev browser
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadgroup -m slow
 
 check: dev
