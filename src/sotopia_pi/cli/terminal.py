@@ -106,7 +106,8 @@ class Terminal:
         """Prints a text, broken into lines of the terminal's width; never more than text."""
         width = min(_WIDTH, shutil.get_terminal_size().columns)
         for line in safe_text(text, _LIMIT).expandtabs(4).split("\n"):
-            print(textwrap.fill(line, width, initial_indent=indent, subsequent_indent=indent))
+            options = {"initial_indent": indent, "subsequent_indent": indent}
+            print(textwrap.fill(line, width, break_on_hyphens=False, break_long_words=False, **options))
         sys.stdout.flush()
 
     def _brief(self, seen: View) -> None:

@@ -10,10 +10,10 @@ from __future__ import annotations
 import asyncio
 import re
 import threading
-from collections.abc import Coroutine
+from collections.abc import Awaitable
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeVar
 
 from sotopia_pi.episodes.agents import Agent, Player, Reply
 from sotopia_pi.episodes.play import Plan, play
@@ -22,6 +22,8 @@ from sotopia_pi.episodes.views import Seen, View, later_events, view
 from sotopia_pi.errors import ConfigError, ModelError, SotopiaError
 from sotopia_pi.records import derive_seed
 from sotopia_pi.world.records import SocialTask
+
+_T = TypeVar("_T")
 
 #: How the players who are people begin: `human:NAME`.
 HUMAN = "human:"
@@ -171,9 +173,10 @@ class Sitting:
         """Shows the person what everybody has seen."""
         with self._changed:
             seen = self._sight.view
-            self._change(Sight(later_events(seen, history[len(seen.history) :]), asked=False))
+            if news := history[len(seen.history) :]:
+                self._change(Sight(later_events(seen, news), asked=False))
 
-    async def _unless_stopped(self, work: Coroutine[Any, Any, Reply], seconds: float | None = None) -> Reply:
+    async def _unless_stopped(self, work: Awaitable[_T], seconds: float | None = None) -> _T:
         """What `work` gives. PersonStopped when the person stops first, or takes longer than `seconds`."""
         task, stop = asyncio.ensure_future(work), self._stopping
         assert stop is not None, "play() comes first"
@@ -198,10 +201,13 @@ class _Person:
 
     async def act(self, view: View) -> Reply:
         """Waits for what the person does."""
-        return await self._sitting._unless_stopped(self._answer(view), self._sitting.idle)
-
-    async def _answer(self, view: View) -> Reply:
-        action = await asyncio.wrap_future(self._sitting._ask(view))
+        asked = self._sitting._ask(view)
+        try:
+            action = await self._sitting._unless_stopped(asyncio.wrap_future(asked), self._sitting.idle)
+        except PersonStopped:
+            if asked.cancel():
+                raise
+            action = asked.result()  # given before the stop, and so it counts
         return Reply(action, raw=action.to_json())
 
     async def close(self) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from time import monotonic
 from typing import Any
 
 from starlette.requests import Request
@@ -40,6 +41,7 @@ ENDS = {"left": "Somebody left.", "stale": "Nobody did anything for three turns.
 OFFERED = 100
 #: Seconds that an answer to a form waits for the model, so that quick models need no second page.
 PATIENCE = 1.0
+_LOOK = 0.05
 
 
 def choose(request: Request) -> Response:
@@ -143,9 +145,6 @@ def act(request: Request) -> Response:
     if there is None or not turn.isdecimal() or not there.act(action, int(turn[:6])):
         fault = "This was not sent: it is not your turn, or the turn was answered already."
         return _show(request, table, fault, words)
-    before = there.sight
-    if not before.asked and not before.over:
-        there.wait(before, PATIENCE)
     return _answer(request, table)
 
 
@@ -153,13 +152,14 @@ def stop(request: Request) -> Response:
     """The person gives up."""
     table = _table(request)
     table.stop(STOPPED)
-    if table.sitting and not (seen := table.sitting.sight).over:
-        table.sitting.wait(seen, PATIENCE)
     return _answer(request, table)
 
 
 def _answer(request: Request, table: Table) -> Response:
     """After a form: the conversation itself to htmx, to other browsers a page that may be reloaded."""
+    until = monotonic() + PATIENCE
+    while table.running and (seen := table.sight) and not seen.asked and (left := until - monotonic()) > 0:
+        table.wait(seen, min(left, _LOOK))
     if "hx-request" in request.headers:
         return _show(request, table)
     return see(request, "sitting", place=table.place, session=table.id)

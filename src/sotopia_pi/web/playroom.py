@@ -10,11 +10,11 @@ from __future__ import annotations
 import asyncio
 import secrets
 import threading
-from collections.abc import Coroutine
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from time import sleep
+from typing import cast
 
 from sotopia_pi import playing
 from sotopia_pi.config import EXPERT, PARTNER, Config
@@ -74,6 +74,13 @@ class Table:
         """The role's view now."""
         sight = self.sight
         return sight.view if sight else view(self.task, self.role, (), self.run.config.max_turns)
+
+    def wait(self, seen: Sight, seconds: float) -> None:
+        """Blocks until there is something else to see than `seen`, or for some seconds."""
+        if self.sitting and not seen.over:
+            self.sitting.wait(seen, seconds)
+        else:  # it is over and being stored
+            sleep(seconds)
 
     def stop(self, why: str) -> None:
         """Ends the sitting as failed, also one whose model is still loading."""
@@ -146,7 +153,8 @@ class Playroom:
             del self._tables[id]
 
     async def _play(self, table: Table) -> None:
-        async def work() -> None:
+        """Plays, stores and rates; an error is what the table's page then says."""
+        try:
             player = await self._player(table)
             sitting = playing.sit(table.run, table.task, table.role, table.name, table.opponent, player, idle=self.idle)
             table.sitting = sitting
@@ -154,25 +162,20 @@ class Playroom:
                 sitting.stop(table.stopped)
             episode = await sitting.play()
             table.ratings = await asyncio.to_thread(playing.keep, table.run, table.task, episode)
-            table.judging = playing.to_be_judged(table.run, table.task, episode)
-            table.episode = episode
-
-        await self._noting(table, work())
-        if table.judging and table.episode:
-            await self._noting(table, self._judge(table, table.episode))
-
-    @staticmethod
-    async def _noting(table: Table, work: Coroutine[Any, Any, None]) -> None:
-        """Does something for a table; an error is what its page then says."""
-        try:
-            await work
         except SotopiaError as error:
             table.fault = str(error)
+            return
+        table.judging = playing.to_be_judged(table.run, table.task, episode)
+        table.episode = episode
+        if table.judging:
+            await self._judge(table, episode)
 
     async def _judge(self, table: Table, episode: Episode) -> None:
         try:
             async with self._judging:  # one after the other: a judge may be weights
                 table.ratings += await playing.judge(table.run, table.task, episode)
+        except SotopiaError as error:
+            table.fault = f"The judge could not rate it: {error}"
         finally:
             table.judging = False
 
