@@ -104,10 +104,15 @@ class Terminal:
 
     def say(self, text: str, indent: str = "") -> None:
         """Prints a text, broken into lines of the terminal's width; never more than text."""
-        width = min(_WIDTH, shutil.get_terminal_size().columns)
+        wrapper = textwrap.TextWrapper(
+            min(_WIDTH, shutil.get_terminal_size().columns),
+            initial_indent=indent,
+            subsequent_indent=indent,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
         for line in safe_text(text, _LIMIT).expandtabs(4).split("\n"):
-            options = {"initial_indent": indent, "subsequent_indent": indent}
-            print(textwrap.fill(line, width, break_on_hyphens=False, break_long_words=False, **options))
+            print(wrapper.fill(line))
         sys.stdout.flush()
 
     def _brief(self, seen: View) -> None:
