@@ -35,7 +35,7 @@ def begin(page: Any, address: str, opponent: str, role: str = "0") -> None:
     page.get_by_label("Play with").select_option(opponent)
     page.get_by_label("Your pseudonym").fill("kim")
     page.get_by_role("button", name="Begin").click()
-    page.get_by_role("heading", name="Conversation").wait_for()
+    page.get_by_role("heading", name="What is said").wait_for()
 
 
 def say(page: Any, words: str, how: str = "say it") -> None:

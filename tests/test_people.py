@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support import price_task, turn
+from support import character, price_task, turn
 
 from sotopia_pi import pipeline, playing
 from sotopia_pi.config import Config, parse
@@ -232,11 +233,8 @@ def test_equal_seeds_give_partners_that_behave_equally() -> None:
 
 @pytest.mark.parametrize("relationship", Relationship)
 def test_a_briefing_holds_what_the_role_may_know(relationship: Relationship) -> None:
-    task = price_task(relationship)
-    task = SocialTask(
-        scenario=task.scenario,
-        characters=tuple(w.model_copy(update={"secret": f"Secret {n}."}) for n, w in enumerate(task.characters)),
-    )
+    cast = (character("Ada Moss", secret="Secret 0."), character("Bo Lind", occupation="nurse", secret="Secret 1."))
+    task = SocialTask(scenario=price_task(relationship).scenario, characters=cast)
     for role in task.roles:
         parts = briefing(view(task, role, ()))
         text = "\n".join(line for part in parts for line in (part.title, *part.lines))
@@ -333,3 +331,10 @@ def test_whom_a_run_can_be_played_with(tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match="no scripted player"):
             playing.opponent(run, "scripted:nobody")
         assert playing.opponent(run, "fake:").name == "fake:"
+
+
+def test_the_example_in_the_documents_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    text = (Path(__file__).parent.parent / "docs" / "play.md").read_text(encoding="utf-8")
+    (example_code,) = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    exec(example_code, {})
+    assert capsys.readouterr().out == "left\n"

@@ -31,9 +31,8 @@ GOALS = ("Sell the lamp dearly.", "Buy the lamp cheaply.")
 
 def lamp() -> SocialTask:
     """The price task with goals and secrets that stand nowhere else."""
-    plain = price_task()
-    scenario = plain.scenario.model_copy(update={"goals": GOALS})
-    cast = tuple(who.model_copy(update={"secret": SECRETS[n]}) for n, who in enumerate(plain.characters))
+    scenario = Scenario.model_validate({**price_task().scenario.model_dump(), "goals": GOALS})
+    cast = (character("Ada Moss", secret=SECRETS[0]), character("Bo Lind", secret=SECRETS[1]))
     return SocialTask(scenario=scenario, characters=cast)
 
 
@@ -44,10 +43,11 @@ def open_task() -> SocialTask:
 
 
 def new_run(folder: Path, **values: Any) -> Path:
-    """A run directory with two held-out tasks, the fake model as its policy."""
+    """A run directory with two held-out tasks and one to train on, the fake model as its policy."""
     given = {"name": "small", "max_turns": 6, "models": {"policy": "fake:"}, **values}
     with Run.open(folder / "small", parse(given, "the test"), quiet=True) as run:
         run.store.add_tasks("test", [lamp(), open_task()])
+        run.store.add_tasks("train", [price_task(number=7)])
     return folder / "small"
 
 
@@ -126,7 +126,7 @@ def test_a_task_is_played_to_its_end(tmp_path: Path) -> None:
         page = kim.say(path, "", "none")
         page = kim.until(path, "conversation is over")
         assert "Somebody left." in page  # the fake model's third reply
-        assert re.search(r"<td>goal 0, .*</td><td>No price was agreed.</td>", page.replace("\n", ""))
+        assert re.search(r"<strong>You</strong>: goal 0, .*\(verifier\)</span> No price was agreed.", page)
         (played,) = stored(folder)
         assert f"/run/small/episodes/{played.key}" in page
     assert played.players == ("human:kim", "base")
@@ -270,6 +270,8 @@ def test_pages_that_are_not_there(tmp_path: Path) -> None:
         kim.get("/run/small/play/none", 404)
         kim.get(path.replace("small", "other"), 404)
         kim.get("/run/small/play?task=none", 404)
+        kim.get("/run/small/play?group=none", 404)
+        kim.get("/run/other/play", 404)
         assert kim.client.post(f"{path}/act", data={"words": "x"}).status_code == 403
         fields = {"task": "none", "role": "0", "opponent": "base", "name": "kim"}
         kim.post("/run/small/play", 404, **fields)
@@ -280,6 +282,14 @@ def test_a_task_by_chance_and_one_chosen_beforehand(tmp_path: Path) -> None:
         assert re.search(rf'value="{open_task().id}"\s+selected', kim.get(f"/run/small/play?task={open_task().id}"))
         for _ in range(4):  # never the open one, which a script cannot play
             assert "flea market" in kim.get(kim.begin(task="", opponent="partner"))
+
+
+def test_a_group_is_chosen(tmp_path: Path) -> None:
+    with visiting(new_run(tmp_path)) as kim:
+        page = kim.get("/run/small/play?group=train")
+        assert price_task(number=7).id in page
+        assert lamp().id not in page
+        assert "Stall 7" in kim.get(kim.begin(task="", group="train"))
 
 
 def test_text_of_a_model_is_never_markup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

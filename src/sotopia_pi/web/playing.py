@@ -45,7 +45,7 @@ _LOOK = 0.05
 
 
 def choose(request: Request) -> Response:
-    """The page on which a sitting is chosen; `?task=ID&role=N` chooses them beforehand."""
+    """The page on which a sitting is chosen; `?group=NAME`, `?task=ID&role=N` choose beforehand."""
     return _choosing(request, dict(request.query_params))
 
 
@@ -53,7 +53,10 @@ def _choosing(request: Request, chosen: Mapping[str, str], fault: str | None = N
     here, room = place(request), playroom(site(request))
     values = {"task": "", "role": "0", "opponent": PARTNER, "name": "me", **chosen}
     groups = here.store.task_groups()
-    group = playing.HELD_OUT if playing.HELD_OUT in groups else next(iter(groups), None)
+    usual = playing.HELD_OUT if playing.HELD_OUT in groups else next(iter(groups), None)
+    group = values.get("group") or usual
+    if group is not None and group not in groups:
+        missing("This run has no group of tasks of this name.")
     offered = here.store.tasks(group)[:OFFERED] if group else []
     own = values["task"] and all(task.id != values["task"] for task in offered)
     if own:
@@ -64,6 +67,7 @@ def _choosing(request: Request, chosen: Mapping[str, str], fault: str | None = N
         place=here,
         tab="play",
         group=group,
+        groups=groups,
         tasks=[(task.id, f"{task.scenario.kind}: {_short(task.scenario.situation)}") for task in offered],
         opponents=room.opponents(here, tuple(site(request).opponents)),
         chosen=values,
@@ -94,7 +98,7 @@ async def begin(request: Request) -> Response:
         task, opponent = await asyncio.to_thread(_wanted, here, room, given, tuple(site(request).opponents))
         table = await room.seat(here, task, int(given["role"]), given.get("name", ""), opponent)
     except SotopiaError as error:
-        kept = {key: given[key] for key in ("role", "opponent", "name") if key in given}
+        kept = {key: given[key] for key in ("group", "role", "opponent", "name") if key in given}
         return await asyncio.to_thread(_choosing, request, kept, str(error))
     return see(request, "sitting", place=here.name, session=table.id)
 
@@ -109,7 +113,7 @@ def _wanted(
         raise ConfigError("Nobody of this name can be played with here; choose one of the list.")
     opponent = playing.opponent(room.run(here), name)
     id = given.get("task", "")
-    task = _task(here, id) if id else playing.draw_task(room.run(here), None, opponent, None)
+    task = _task(here, id) if id else playing.draw_task(room.run(here), given.get("group") or None, opponent, None)
     if given.get("role", "") not in [str(role) for role in task.roles]:
         raise ConfigError("This task has no such role; choose one of the list.")
     if opponent.scripted and not task.scenario.verified:
@@ -199,7 +203,7 @@ def _end(table: Table, episode: Episode) -> dict[str, Any]:
         own = rating.role == table.role
         scores = ", ".join(f"{name.replace('_', ' ')} {score:g}" for name, score in rating.scores.items())
         reason = rating.reasons.get("goal", "") if own and rating.rater == VERIFIER else ""
-        rows.append(("you" if own else "the other", rating.rater, scores or f"not rated: {rating.failure}", reason))
+        rows.append(("You" if own else "The other", rating.rater, scores or f"not rated, {rating.failure}", reason))
     return {"why": why, "rows": rows, "key": episode.key, "completed": episode.completed}
 
 
