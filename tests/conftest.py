@@ -50,9 +50,9 @@ def weights() -> str:
     return "smollm2-135m"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """Chromium for the whole session; skips where there is none."""
+    """Chromium for the tests of a file, whose driver keeps an event loop in this thread; skips where there is none."""
     with opened_browser() as opened:
         yield opened
 

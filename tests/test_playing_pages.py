@@ -19,7 +19,7 @@ from sotopia_pi.episodes.records import Episode
 from sotopia_pi.models.fake import FakeModel
 from sotopia_pi.rundir import Run
 from sotopia_pi.store import Store
-from sotopia_pi.web import playroom
+from sotopia_pi.web import guard, playroom
 from sotopia_pi.web.app import application
 from sotopia_pi.web.places import close_places, open_places
 from sotopia_pi.web.site import Site
@@ -290,6 +290,17 @@ def test_a_group_is_chosen(tmp_path: Path) -> None:
         assert price_task(number=7).id in page
         assert lamp().id not in page
         assert "Stall 7" in kim.get(kim.begin(task="", group="train"))
+
+
+def test_only_the_owner_plays(tmp_path: Path) -> None:
+    with visiting(new_run(tmp_path)) as kim:
+        path = kim.begin()
+        kim.client.cookies.set(guard.ANNOTATOR, "somebody")
+        kim.get("/run/small/play", 403)
+        assert SECRETS[0] not in kim.get(path, 403)
+    with visiting(new_run(tmp_path / "other"), token="a-long-enough-token") as stranger:
+        assert stranger.client.get("/run/small/play").headers["location"] == "/login"
+        assert stranger.client.post("/run/small/play", data={}).status_code == 403
 
 
 def test_text_of_a_model_is_never_markup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -101,13 +101,16 @@ def draw_task(run: Run, group: str | None, given: Opponent, seed: int | None) ->
     if group is not None and group not in groups:
         raise ConfigError(f"There is no group of tasks {group!r}; the groups are: {', '.join(groups)}.")
     chosen = group or (HELD_OUT if HELD_OUT in groups else next(iter(groups)))
-    fitting = [task for task in run.store.tasks(chosen) if task.scenario.verified or not given.scripted]
-    if not fitting:
-        raise ConfigError(
-            f"{given.name} is a script, and no task of {chosen} has a check, without which scripts cannot play; "
-            "play with a model, or on another group of tasks."
-        )
-    return random.Random(seed).choice(fitting)
+    ids = run.store.task_ids(chosen)
+    random.Random(seed).shuffle(ids)
+    for id in ids:
+        task = run.store.task(id)
+        if task.scenario.verified or not given.scripted:
+            return task
+    raise ConfigError(
+        f"{given.name} is a script, and no task of {chosen} has a check, without which scripts cannot play; "
+        "play with a model, or on another group of tasks."
+    )
 
 
 def sit(

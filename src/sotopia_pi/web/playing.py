@@ -57,9 +57,9 @@ def _choosing(request: Request, chosen: Mapping[str, str], fault: str | None = N
     group = values.get("group") or usual
     if group is not None and group not in groups:
         missing("This run has no group of tasks of this name.")
-    offered = here.store.tasks(group)[:OFFERED] if group else []
-    own = values["task"] and all(task.id != values["task"] for task in offered)
-    if own:
+    ids = here.store.task_ids(group)[:OFFERED] if group else []
+    offered = list(here.store.tasks_with(ids).values())
+    if values["task"] and values["task"] not in ids:
         offered.insert(0, _task(here, values["task"]))
     answer = page(
         request,
