@@ -52,9 +52,9 @@ def weights() -> str:
     return "smollm2-135m"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """Chromium for the whole session; skips where there is none."""
+    """Chromium for a module; skips where there is none. Its driver runs an event loop, so no asyncio.run beside it."""
     with opened_browser() as opened:
         yield opened
 
