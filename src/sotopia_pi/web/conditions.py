@@ -113,16 +113,19 @@ def _ordered(snapshot: Snapshot, rows: Indices, order: Sequence[str]) -> list[st
 
 
 def _of(snapshot: Snapshot, rows: Indices, policy: str) -> Indices:
-    return rows[snapshot.where("player", [policy])[rows]]
+    found: Indices = rows[snapshot.where("player", [policy])[rows]]
+    return found
 
 
 def _known(values: Floats) -> Mask:
-    return ~np.isnan(values)
+    known: Mask = ~np.isnan(values)
+    return known
 
 
 def _rated(snapshot: Snapshot, rows: Indices, rater: str) -> Indices:
     """Those rows that have a GOAL score that counts."""
-    return rows[_known(snapshot.score(rater, "goal")[rows]) & ~snapshot.column("failed")[rows]]
+    found: Indices = rows[_known(snapshot.score(rater, "goal")[rows]) & ~snapshot.column("failed")[rows]]
+    return found
 
 
 def _summary(snapshot: Snapshot, rows: Indices, rater: str) -> Row:

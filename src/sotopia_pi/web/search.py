@@ -233,3 +233,12 @@ def text_index(site: Site, name: str) -> TextIndex:
             found = site.state[f"search/{name}"] = TextIndex(place.store, place.folder)
     assert isinstance(found, TextIndex)
     return found
+
+
+def close_indexes(site: Site) -> None:
+    """Closes the indexes that were opened."""
+    with _OPENING:
+        for name in [name for name, value in site.state.items() if isinstance(value, TextIndex)]:
+            index = site.state.pop(name)
+            assert isinstance(index, TextIndex)
+            index.close()
