@@ -34,14 +34,13 @@ def view() -> list[tuple[str, str]]:
         make(folder, EPISODES)
         made = time.monotonic() - began
         command = [sys.executable, "-m", "sotopia_pi", "view", str(folder), "--port", "0"]
-        server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        try:
-            assert server.stdout is not None
-            address = server.stdout.readline().split()[-1]
-            return [("episodes", f"{EPISODES:,}, made in {made:.0f} s"), *_measured(address, server.pid)]
-        finally:
-            server.terminate()
-            server.wait()
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+            try:
+                assert server.stdout is not None
+                address = server.stdout.readline().split()[-1]
+                return [("stored", f"{EPISODES:,} episodes, made in {made:.0f} s"), *_measured(address, server.pid)]
+            finally:
+                server.terminate()
 
 
 def _measured(address: str, pid: int) -> Iterator[tuple[str, str]]:

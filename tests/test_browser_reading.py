@@ -1,4 +1,4 @@
-"""Reading in a real browser: a run, its episodes by filters, one episode in each of its views; keys, colours, a phone."""
+"""Reading in a real browser: a run, its episodes by filters, one episode in each view; keys, colours, a phone."""
 
 from __future__ import annotations
 

@@ -40,6 +40,8 @@ class Columns:
     def reading(self) -> Iterator[Reader]:
         """All reads inside see one state of the database."""
         with self._database.reading() as connection:
+            if connection.dialect.name == "postgresql":  # where each statement would see what others stored meanwhile
+                connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
             yield Reader(connection)
 
 

@@ -1,0 +1,17 @@
+"""The benchmark of the browser application, on few episodes: it asks the real server for every page."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks import view
+
+
+def test_every_page_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(view, "EPISODES", 200)
+    monkeypatch.setattr(view, "_TIMES", 1)
+    found = dict(view.view())
+    assert found["stored"].startswith("200 episodes, made in")
+    assert found["an episode"].startswith("p50 ")
+    assert len([figure for figure in found.values() if figure.startswith("p50")]) == 24
+    assert found["memory at its peak"] != "0 MB"
