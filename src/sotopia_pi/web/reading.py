@@ -7,6 +7,7 @@ import threading
 
 from sotopia_pi.errors import StoreError
 from sotopia_pi.web.listing import listing
+from sotopia_pi.web.rendering import templates
 from sotopia_pi.web.runs import figures_of
 from sotopia_pi.web.search import close_indexes, text_index
 from sotopia_pi.web.site import Site
@@ -30,6 +31,8 @@ def prepare(site: Site) -> None:
 
 
 def _load(site: Site, ending: threading.Event) -> None:
+    for template in templates().list_templates(["j2"]):
+        templates().get_template(template)  # compiled once
     for name in site.places:
         if ending.is_set():
             return

@@ -20,6 +20,9 @@ from sotopia_pi.web.rendering import page
 from sotopia_pi.web.site import Site, place, site
 from sotopia_pi.web.snapshot import Snapshot, snapshot
 
+Rows = list[dict[str, Any]]
+_Computed = tuple[Snapshot, dict[str, Rows], Rows]
+
 
 def home(request: Request) -> Response:
     """All open runs."""
@@ -49,23 +52,27 @@ def overview(request: Request) -> Response:
         figures=figures,
         rounds=rounds,
         loss_figures=report.loss_figures(curves),
-        stored=_stored(here, found),
+        stored=_computed(site(request), here.name)[2],
         finished=list(stages),
     )
 
 
 def figures_of(shown: Site, name: str) -> dict[str, list[dict[str, Any]]]:
-    """What `conditions` makes of a place, computed once per snapshot."""
-    found = snapshot(shown, name)
-    kept = shown.state.get(f"figures/{name}")
-    if not isinstance(kept, tuple) or kept[0] is not found:
-        config = shown.places[name].config
-        rounds = config.rounds if config else ()
-        parents = {item.name: item.parent for item in rounds}
-        kept = found, conditions(found, [item.name for item in rounds], parents)
-        shown.state[f"figures/{name}"] = kept
-    figures: dict[str, list[dict[str, Any]]] = kept[1]
-    return figures
+    """What `conditions` makes of a place."""
+    return _computed(shown, name)[1]
+
+
+def _computed(shown: Site, name: str) -> _Computed:
+    """The figures and the table of stages of a place, computed once per snapshot."""
+    found, kept = snapshot(shown, name), shown.state.get(f"figures/{name}")
+    if isinstance(kept, tuple) and kept[0] is found:
+        return kept
+    here = shown.places[name]
+    rounds = here.config.rounds if here.config else ()
+    parents = {item.name: item.parent for item in rounds}
+    made = found, conditions(found, [item.name for item in rounds], parents), _stored(here, found)
+    shown.state[f"figures/{name}"] = made
+    return made
 
 
 def _summary(shown: Site, name: str) -> dict[str, Any]:
