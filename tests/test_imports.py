@@ -23,6 +23,7 @@ LAYERS = (
     "evaluation",
     "rundir",
     "judging",
+    "playing",
     "pipeline",
     "studies",
     "web",

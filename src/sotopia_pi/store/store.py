@@ -153,6 +153,12 @@ class Store:
             held = read_tasks(connection, members)
             return [held[id] for id in connection.scalars(members.order_by(TASK_GROUPS.c.position))]
 
+    def task_ids(self, group: str) -> list[str]:
+        """The ids of a group's tasks in their order."""
+        members = select(TASK_GROUPS.c.task_id).where(TASK_GROUPS.c.name == group)
+        with self._database.reading() as connection:
+            return list(connection.scalars(members.order_by(TASK_GROUPS.c.position)))
+
     def task(self, task_id: str) -> SocialTask:
         """The task with this id. StoreError if it is not stored."""
         with self._database.reading() as connection:
