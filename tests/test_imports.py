@@ -23,13 +23,14 @@ LAYERS = (
     "evaluation",
     "rundir",
     "judging",
+    "studies",
     "pipeline",
     "benchmark",
     "cli",
 )
 BASE = ("", "__main__", "garbage", "errors", "records", "config", "prompts", "models")
 #: Which records the store may import besides the base, and who may import the store.
-STORED = ("world.records", "world.checks", "episodes.records", "ratings.records")
+STORED = ("world.records", "world.checks", "episodes.records", "ratings.records", "studies.records")
 HEAVY = ("torch", "transformers", "peft", "scipy", "sqlalchemy", "numpy")
 
 
