@@ -96,7 +96,9 @@ def _opened(place: str) -> Store:
     if path.is_dir():
         path = path / DATABASE
     if not path.is_file():
-        raise ConfigError(f"{place} is not a run directory or database; check the path, or start with `sotopia-pi run`.")
+        raise ConfigError(
+            f"{place} is no run directory or database; check the path, or start one with `sotopia-pi run`."
+        )
     return Store.open(path, create=False)
 
 

@@ -73,9 +73,7 @@ class Assignments:
             for own in self._unfinished(connection, annotator, tested=True):
                 return own
             episodes = list(connection.scalars(query.order_by(STUDY_ITEMS.c.position)))
-            used = connection.execute(
-                select(func.count()).where(*_of(annotator), _COLUMNS.attempt > 0)
-            ).scalar_one()
+            used = connection.execute(select(func.count()).where(*_of(annotator), _COLUMNS.attempt > 0)).scalar_one()
             if not episodes or used >= study.settings.qualification.attempts:
                 return None
             episode = episodes[used % len(episodes)]
@@ -131,9 +129,7 @@ class Assignments:
         with self._database.writing(alone=True) as connection:
             if self._hand_in(connection, annotator, id, answer, now, passed=passed) is None:
                 return False
-            connection.execute(
-                update(STUDY_ANNOTATORS).where(*own, people.phase == "instructed").values(phase=phase)
-            )
+            connection.execute(update(STUDY_ANNOTATORS).where(*own, people.phase == "instructed").values(phase=phase))
         return True
 
     def of_study(self, study: str) -> list[Assignment]:

@@ -165,9 +165,7 @@ class Studies:
         columns = STUDY_ANNOTATORS.c
         own = (columns.study == annotator.study, columns.pseudonym == annotator.pseudonym)
         with self._database.writing() as connection:
-            connection.execute(
-                update(STUDY_ANNOTATORS).where(*own, columns.phase == "instructed").values(phase=phase)
-            )
+            connection.execute(update(STUDY_ANNOTATORS).where(*own, columns.phase == "instructed").values(phase=phase))
             row = connection.execute(select(STUDY_ANNOTATORS).where(*own)).mappings().one()
         return _annotator(row)
 

@@ -100,7 +100,7 @@ def check_keys(store: Store, keys: Sequence[str]) -> list[str]:
 
 
 def references_of(store: Store, rater: str, keys: Sequence[str] | None, n: int | None = None) -> dict[str, Reference]:
-    """Reference scores of episodes from an existing rater's ratings: of `keys`, or of the first `n` rated. ConfigError."""
+    """Reference scores from an existing rater's ratings: of `keys`, or of the first `n` that it rated. ConfigError."""
     found: dict[str, Reference] = {}
     ratings = (
         chain.from_iterable(store.ratings(rater=rater, episode=key) for key in keys)

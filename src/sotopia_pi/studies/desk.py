@@ -115,13 +115,25 @@ class Desk:
             own = self.store.assignments.test(self.study, annotator, _new_id(), self.clock())
             return Step(own) if own is not None else Step(stop="screened_out")
         own = self.store.assignments.next(self.study, annotator, _new_id(), self.clock())
-        had = [one for one in self.store.assignments.of_annotator(annotator) if one.attempt == 0]
-        rated = sum(one.submitted is not None for one in had)
-        total = max(min(self.study.settings.per_annotator or self._size(), self._size()), rated)
+        rated, total = self.rated(annotator), self.total(annotator)
         if own is not None:
             return Step(own, rated=rated, total=max(total, rated + 1))
         stop: Stop = "done" if rated else ("nothing_left" if self._is_open() else "closed")
         return Step(stop=stop, rated=rated, total=total)
+
+    def rated(self, annotator: Annotator) -> int:
+        """How many episodes the annotator has handed in."""
+        had = self.store.assignments.of_annotator(annotator)
+        return sum(one.attempt == 0 and one.submitted is not None for one in had)
+
+    def total(self, annotator: Annotator) -> int:
+        """How many episodes the annotator may get at most."""
+        size = self.store.studies.sizes().get(self.study.name, 0)
+        return max(min(self.study.settings.per_annotator or size, size), self.rated(annotator))
+
+    def has_tests(self) -> bool:
+        """Whether the study begins with a qualification."""
+        return bool(self._tests())
 
     def end(self, stop: Stop, annotator: Annotator) -> End:
         """The code and link of an end; the annotator's own code where the study has none. A closed study has none."""
@@ -176,9 +188,6 @@ class Desk:
 
     def _reference(self, episode: str) -> Reference:
         return self._tests().get(episode, {})
-
-    def _size(self) -> int:
-        return self.store.studies.sizes().get(self.study.name, 0)
 
     def _is_open(self) -> bool:
         now = self.store.studies.find(self.study.name)

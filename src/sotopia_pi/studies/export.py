@@ -25,9 +25,8 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 def header(dimensions: tuple[Dimension, ...]) -> list[str]:
     """The columns of the released files: an id, the model, the episode, what was shown, the scores, the annotator."""
-    scores = [
-        column.format(d.name, role + 1) for role in _ROLES for d in dimensions for column in ("{}_{}", "{}_reasoning_{}")
-    ]
+    columns = ("{}_{}", "{}_reasoning_{}")
+    scores = [column.format(d.name, role + 1) for role in _ROLES for d in dimensions for column in columns]
     return ["ID", "model", "pk", "data", *scores, "annotator"]
 
 
