@@ -6,7 +6,19 @@ person's place, and a submission is stored once with its ratings or not at all.
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, func, insert, or_, select, update
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    RowMapping,
+    Select,
+    cast,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 
 from sotopia_pi.errors import StoreError
 from sotopia_pi.ratings.records import Rating
@@ -26,6 +38,8 @@ from sotopia_pi.store.schema import (
 from sotopia_pi.studies.records import Annotator, Answer, Assignment, Phase, Study, rater_of
 
 _COLUMNS = STUDY_ASSIGNMENTS.c
+#: 2³¹ − 1, a prime: times the position of an item it stays within 63 bits.
+_PRIME = 2_147_483_647
 
 
 class Assignments:
@@ -47,20 +61,16 @@ class Assignments:
                     return own
         until = now + 60 * study.settings.lease_minutes
         with self._database.writing(alone=True) as connection:
-            held = self._held(connection, study.name, now)
-            needed = self._needed(connection, study.name)
             for own in self._unfinished(connection, annotator, tested=False):
-                free = held.get(own.episode, 0) < needed[own.episode]
-                if own.until > now or own.draft or free:  # what somebody began is never taken from them
+                if own.until > now or own.draft or self._free(connection, study.name, now, own.episode):
                     connection.execute(update(STUDY_ASSIGNMENTS).where(_COLUMNS.id == own.id).values(until=until))
-                    return own.model_copy(update={"until": until})
-            had = self._had(connection, annotator)
+                    return own.model_copy(update={"until": until})  # what somebody began is never taken from them
             if not self._may_have_more(connection, study, annotator):
                 return None
-            free_items = [key for key, count in needed.items() if held.get(key, 0) < count and key not in had]
-            if not free_items:
+            free = _free_items(study.name, now).where(~_given_to(annotator)).order_by(_place_for(annotator))
+            episode: str | None = connection.scalar(free.limit(1))
+            if episode is None:
                 return None
-            episode = min(free_items, key=lambda key: derive_seed(annotator.seed, key))
             return self._give(connection, annotator, episode, 0, id, now, until)
 
     def test(self, study: Study, annotator: Annotator, id: str, now: float) -> Assignment | None:
@@ -132,15 +142,15 @@ class Assignments:
             connection.execute(update(STUDY_ANNOTATORS).where(*own, people.phase == "instructed").values(phase=phase))
         return True
 
+    def rated(self, annotator: Annotator) -> int:
+        """How many episodes an annotator has handed in."""
+        query = select(func.count()).where(*_of(annotator), _COLUMNS.attempt == 0, _COLUMNS.submitted.is_not(None))
+        with self._database.reading() as connection:
+            return connection.execute(query).scalar_one()
+
     def of_study(self, study: str) -> list[Assignment]:
         """Every assignment of a study in the order in which they were given."""
         query = select(STUDY_ASSIGNMENTS).where(_COLUMNS.study == study).order_by(_COLUMNS.created, _COLUMNS.id)
-        with self._database.reading() as connection:
-            return [_assignment(row) for row in connection.execute(query).mappings()]
-
-    def of_annotator(self, annotator: Annotator) -> list[Assignment]:
-        """What one annotator was given, in order."""
-        query = select(STUDY_ASSIGNMENTS).where(*_of(annotator)).order_by(_COLUMNS.created, _COLUMNS.id)
         with self._database.reading() as connection:
             return [_assignment(row) for row in connection.execute(query).mappings()]
 
@@ -155,26 +165,10 @@ class Assignments:
         return [_assignment(row) for row in rows]
 
     @staticmethod
-    def _held(connection: Connection, study: str, now: float) -> dict[str, int]:
-        """How many people have rated each episode or have it in hand."""
-        query = (
-            select(_COLUMNS.episode_key, func.count().label("people"))
-            .where(_COLUMNS.study == study, _COLUMNS.attempt == 0)
-            .where(or_(_COLUMNS.submitted.is_not(None), _COLUMNS.until > now))
-            .group_by(_COLUMNS.episode_key)
-        )
-        return {row.episode_key: row.people for row in connection.execute(query)}
-
-    @staticmethod
-    def _needed(connection: Connection, study: str) -> dict[str, int]:
-        query = select(STUDY_ITEMS.c.episode_key, STUDY_ITEMS.c.needed).where(
-            STUDY_ITEMS.c.study == study, STUDY_ITEMS.c.reference.is_(None)
-        )
-        return {row.episode_key: row.needed for row in connection.execute(query)}
-
-    @staticmethod
-    def _had(connection: Connection, annotator: Annotator) -> set[str]:
-        return set(connection.scalars(select(_COLUMNS.episode_key).where(*_of(annotator), _COLUMNS.attempt == 0)))
+    def _free(connection: Connection, study: str, now: float, episode: str) -> bool:
+        """Whether fewer people than needed have rated an episode or have it in hand."""
+        query = _free_items(study, now).where(STUDY_ITEMS.c.episode_key == episode)
+        return connection.scalar(query) is not None
 
     @staticmethod
     def _may_have_more(connection: Connection, study: Study, annotator: Annotator) -> bool:
@@ -245,6 +239,35 @@ class Assignments:
             {int(role): float(scores[name]) for role, scores in answer["scores"].items() if name in scores}
             for answer in connection.scalars(query)
         ]
+
+
+def _free_items(study: str, now: float) -> Select[Any]:
+    """The episodes of a study that fewer people than needed have rated or have in hand."""
+    people = (
+        select(func.count())
+        .where(_COLUMNS.study == STUDY_ITEMS.c.study, _COLUMNS.episode_key == STUDY_ITEMS.c.episode_key)
+        .where(_COLUMNS.attempt == 0, or_(_COLUMNS.submitted.is_not(None), _COLUMNS.until > now))
+        .scalar_subquery()
+    )
+    query = select(STUDY_ITEMS.c.episode_key).where(STUDY_ITEMS.c.study == study, STUDY_ITEMS.c.reference.is_(None))
+    return query.where(people < STUDY_ITEMS.c.needed)
+
+
+def _given_to(annotator: Annotator) -> ColumnElement[bool]:
+    return (
+        select(_COLUMNS.id)
+        .where(*_of(annotator), _COLUMNS.episode_key == STUDY_ITEMS.c.episode_key, _COLUMNS.attempt == 0)
+        .exists()
+    )
+
+
+def _place_for(annotator: Annotator) -> ColumnElement[int]:
+    """Where an episode stands in an annotator's own order: a multiple of its position, modulo a prime.
+
+    The database can sort by it, so that giving out an episode of many thousands takes a few milliseconds.
+    """
+    factor = annotator.seed % (_PRIME - 1) + 1
+    return (cast(STUDY_ITEMS.c.position, BigInteger) + 1) * factor % _PRIME
 
 
 def _of(annotator: Annotator) -> tuple[ColumnElement[bool], ...]:

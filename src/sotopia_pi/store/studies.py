@@ -169,6 +169,12 @@ class Studies:
             row = connection.execute(select(STUDY_ANNOTATORS).where(*own)).mappings().one()
         return _annotator(row)
 
+    def size(self, name: str) -> int:
+        """How many episodes a study has, without the qualification."""
+        query = select(func.count()).where(STUDY_ITEMS.c.study == name, STUDY_ITEMS.c.reference.is_(None))
+        with self._database.reading() as connection:
+            return connection.execute(query).scalar_one()
+
     def sizes(self) -> dict[str, int]:
         """How many episodes each study has, by name, without the qualification."""
         query = (

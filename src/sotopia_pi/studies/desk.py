@@ -120,21 +120,17 @@ class Desk:
             own = self.store.assignments.test(self.study, annotator, _new_id(), self.clock())
             return Step(own) if own is not None else Step(stop="screened_out")
         own = self.store.assignments.next(self.study, annotator, _new_id(), self.clock())
-        rated, total = self.rated(annotator), self.total(annotator)
+        rated, total = self.count(annotator)
         if own is not None:
             return Step(own, rated=rated, total=max(total, rated + 1))
         stop: Stop = "done" if rated else ("nothing_left" if self._is_open() else "closed")
         return Step(stop=stop, rated=rated, total=total)
 
-    def rated(self, annotator: Annotator) -> int:
-        """How many episodes the annotator has handed in."""
-        had = self.store.assignments.of_annotator(annotator)
-        return sum(one.attempt == 0 and one.submitted is not None for one in had)
-
-    def total(self, annotator: Annotator) -> int:
-        """How many episodes the annotator may get at most."""
-        size = self.store.studies.sizes().get(self.study.name, 0)
-        return max(min(self.study.settings.per_annotator or size, size), self.rated(annotator))
+    def count(self, annotator: Annotator) -> tuple[int, int]:
+        """How many episodes the annotator has handed in, and of how many at most."""
+        rated = self.store.assignments.rated(annotator)
+        size = self.store.studies.size(self.study.name)
+        return rated, max(min(self.study.settings.per_annotator or size, size), rated)
 
     def has_tests(self) -> bool:
         """Whether the study begins with a qualification."""

@@ -118,7 +118,8 @@ def submit(request: Request) -> Response:
     given = form(request)
     handed = desk.submit(annotator, assignment, given)
     if handed.read.errors and not handed.again:
-        step = Step(assignment, rated=desk.rated(annotator), total=desk.total(annotator))
+        rated, total = desk.count(annotator)
+        step = Step(assignment, rated=rated, total=total)
         return _rating(request, desk, annotator, step, assignment, given, handed.read.errors)
     if assignment.attempt:
         return see(request, "rate_result", link=desk.study.link, assignment=assignment.id)
