@@ -6,7 +6,9 @@ import csv
 import io
 import json
 import os
+import re
 import threading
+import tomllib
 import uuid
 from collections import Counter
 from collections.abc import Iterator
@@ -28,7 +30,7 @@ from sotopia_pi.studies import choosing
 from sotopia_pi.studies.answers import draft_of, mark, read_answer
 from sotopia_pi.studies.desk import Desk
 from sotopia_pi.studies.export import export_csv, export_jsonl, header
-from sotopia_pi.studies.records import Answer, Qualification, StudySettings
+from sotopia_pi.studies.records import Answer, End, Qualification, StudySettings
 from sotopia_pi.studies.status import status
 
 POSTGRES = os.environ.get("SOTOPIA_PI_TEST_POSTGRES")
@@ -548,6 +550,14 @@ def test_a_study_lives_in_another_database_with_copies(store: Store, tmp_path: P
         desk = Desk(other, choosing.create(other, "first", StudySettings(), keys[:2]))
         assert rate_next(desk, begun(desk)) in keys
         assert list(other.episodes()) == list(store.episodes(keys=keys[:2]))
+
+
+def test_the_documented_settings_are_the_defaults() -> None:
+    page = (Path(__file__).parent.parent / "docs" / "studies.md").read_text(encoding="utf-8")
+    (shown,) = re.findall(r"^```toml study.toml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    found = choosing.settings_from(tomllib.loads(shown), "docs/studies.md")
+    assert found.done.code is not None
+    assert found.model_copy(update=dict.fromkeys(("done", "screened_out", "nothing_left"), End())) == StudySettings()
 
 
 # The command line

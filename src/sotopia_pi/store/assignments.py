@@ -6,6 +6,8 @@ person's place, and a submission is stored once with its ratings or not at all.
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
