@@ -167,6 +167,7 @@ def _rating(
 ) -> Response:
     episode = desk.store.episode(assignment.episode)
     task = desk.store.task(episode.task_id)
+    people = [_person(desk, task, place, role, values, errors) for place, role in enumerate(assignment.roles, 1)]
     answer = page(
         request,
         "rate_episode.html.j2",
@@ -177,12 +178,26 @@ def _rating(
         task=task,
         tie=TIES[task.scenario.relationship.value],
         turns=_turns(task, episode),
-        people=[_person(desk, task, place, role, values, errors) for place, role in enumerate(assignment.roles, 1)],
+        people=people,
         errors=errors,
+        wrong=_wrong(people),
         longest=LONGEST_REASON,
     )
     answer.status_code = 422 if errors else 200
     return answer
+
+
+def _wrong(people: list[dict[str, Any]]) -> list[dict[str, str]]:
+    """The fields that are not right yet, in order: where each is and what is wrong."""
+    found = []
+    for person in people:
+        for one in person["fields"]:
+            where = f"{person['character'].name}, {one['title']}"
+            if one["score_error"]:
+                found.append({"field": one["score"], "where": where, "said": one["score_error"]})
+            if one["reason_error"]:
+                found.append({"field": one["reason"], "where": f"{where}, reason", "said": one["reason_error"]})
+    return found
 
 
 def _turns(task: SocialTask, episode: Episode) -> list[dict[str, Any]]:
