@@ -245,7 +245,7 @@ def test_the_owner_begins_a_study_and_follows_it(site: Open) -> None:
     study = store.studies.find("mine")
     assert study is not None and f"/rate/{study.link}" in page.text
     assert study.settings.reannotation is not None and study.settings.reannotation.threshold == 4
-    assert len(store.studies.items("mine")) == 3
+    assert (len(store.studies.items("mine")), len(store.studies.tests("mine"))) == (2, 1)
     for _ in range(2):
         crawl(Visitor(app), study)
     page = boss.get("/run/demo/studies/mine")

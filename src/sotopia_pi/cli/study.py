@@ -159,7 +159,7 @@ def _list(store: Store) -> None:
     for study in store.studies.all():
         now = status(store, study)
         state = "open" if study.open else "closed"
-        print(f"{study.name}  {state}  {now.complete} of {len(now.episodes)} episodes  /rate/{study.link}")
+        print(f"{study.name}  {state}  {now.complete} of {now.total} episodes  /rate/{study.link}")
 
 
 def _status(given: argparse.Namespace, store: Store) -> None:
@@ -169,7 +169,7 @@ def _status(given: argparse.Namespace, store: Store) -> None:
     now = status(store, find(store, given.name))
     state = "open" if now.study.open else "closed"
     print(f"study      {now.study.name} ({state})  /rate/{now.study.link}")
-    print(f"episodes   {now.complete} of {len(now.episodes)} complete; {now.again} went to one more annotator")
+    print(f"episodes   {now.complete} of {now.total} complete; {now.again} went to one more annotator")
     print(f"ratings    {now.rated} of {now.needed}; {len(now.leases)} in hand")
     for person in now.people:
         told = f"{person.annotator.phase.replace('_', ' ')}, {person.rated} rated, {person.in_hand} in hand"

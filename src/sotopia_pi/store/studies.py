@@ -95,14 +95,33 @@ class Studies:
             if not connection.execute(update(STUDIES).where(STUDIES.c.name == name).values(open=open)).rowcount:
                 raise StoreError(f"{self._database.where} has no study {name!r}: check the name")
 
-    def items(self, name: str) -> list[Item]:
-        """The episodes of a study in their order, those of the qualification included."""
-        query = select(STUDY_ITEMS).where(STUDY_ITEMS.c.study == name).order_by(STUDY_ITEMS.c.position)
+    def items(self, name: str, *, keys: Collection[str] | None = None, limit: int | None = None) -> list[Item]:
+        """The episodes of a study in their order, without those of the qualification: all, `keys`, or the first."""
+        query = select(STUDY_ITEMS).where(STUDY_ITEMS.c.study == name, STUDY_ITEMS.c.reference.is_(None))
+        query = query.order_by(STUDY_ITEMS.c.position).limit(limit)
+        if keys is None:
+            return self._items([query])
+        ordered = sorted(set(keys))
+        columns = STUDY_ITEMS.c.episode_key
+        return self._items([query.where(columns.in_(ordered[at : at + PAGE])) for at in range(0, len(ordered), PAGE)])
+
+    def tests(self, name: str) -> list[Item]:
+        """The qualification episodes of a study in their order."""
+        query = select(STUDY_ITEMS).where(STUDY_ITEMS.c.study == name, STUDY_ITEMS.c.reference.is_not(None))
+        return self._items([query.order_by(STUDY_ITEMS.c.position)])
+
+    def _items(self, queries: Sequence[Select[Any]]) -> list[Item]:
         with self._database.reading() as connection:
-            return [
-                Item(episode=row.episode_key, reference=row.reference, needed=row.needed)
-                for row in connection.execute(query)
-            ]
+            rows = [row for query in queries for row in connection.execute(query)]
+        return [Item(episode=row.episode_key, reference=row.reference, needed=row.needed) for row in rows]
+
+    def needed(self, name: str) -> tuple[int, int]:
+        """How many episodes a study has and how many ratings they need in all, without the qualification."""
+        query = select(func.count(), func.coalesce(func.sum(STUDY_ITEMS.c.needed), 0))
+        of_study = (STUDY_ITEMS.c.study == name, STUDY_ITEMS.c.reference.is_(None))
+        with self._database.reading() as connection:
+            episodes, needed = connection.execute(query.where(*of_study)).one()
+        return int(episodes), int(needed)
 
     # People
 
@@ -168,12 +187,6 @@ class Studies:
             connection.execute(update(STUDY_ANNOTATORS).where(*own, columns.phase == "instructed").values(phase=phase))
             row = connection.execute(select(STUDY_ANNOTATORS).where(*own)).mappings().one()
         return _annotator(row)
-
-    def size(self, name: str) -> int:
-        """How many episodes a study has, without the qualification."""
-        query = select(func.count()).where(STUDY_ITEMS.c.study == name, STUDY_ITEMS.c.reference.is_(None))
-        with self._database.reading() as connection:
-            return connection.execute(query).scalar_one()
 
     def sizes(self) -> dict[str, int]:
         """How many episodes each study has, by name, without the qualification."""

@@ -129,7 +129,7 @@ class Desk:
     def count(self, annotator: Annotator) -> tuple[int, int]:
         """How many episodes the annotator has handed in, and of how many at most."""
         rated = self.store.assignments.rated(annotator)
-        size = self.store.studies.size(self.study.name)
+        size, _ = self.store.studies.needed(self.study.name)
         return rated, max(min(self.study.settings.per_annotator or size, size), rated)
 
     def has_tests(self) -> bool:
@@ -183,8 +183,8 @@ class Desk:
 
     def _tests(self) -> dict[str, Reference]:
         if self._references is None:
-            items = self.store.studies.items(self.study.name)
-            self._references = {item.episode: item.reference for item in items if item.reference is not None}
+            items = self.store.studies.tests(self.study.name)
+            self._references = {item.episode: item.reference or {} for item in items}
         return self._references
 
     def _reference(self, episode: str) -> Reference:

@@ -56,7 +56,11 @@ class Lease:
 
 @dataclass(slots=True)
 class Status:
-    """A study at a moment."""
+    """A study at a moment.
+
+    `total` episodes need `needed` ratings as far as is known, `rated` were submitted; `complete` episodes have all they
+    need, and for `again` one more annotator was asked than usual. `tests` are episodes of the qualification.
+    """
 
     study: Study
     people: list[PersonProgress] = field(default_factory=list)
@@ -65,36 +69,26 @@ class Status:
     agreement: list[tuple[Agreement, ...]] = field(default_factory=list)
     tests: int = 0
 
-    @property
-    def rated(self) -> int:
-        """How many ratings of episodes were submitted."""
-        return sum(one.rated for one in self.episodes)
-
-    @property
-    def needed(self) -> int:
-        """How many ratings of episodes are needed in all, as far as is known."""
-        return sum(one.needed for one in self.episodes)
-
-    @property
-    def complete(self) -> int:
-        """How many episodes have been rated by everybody who is needed."""
-        return sum(one.complete for one in self.episodes)
-
-    @property
-    def again(self) -> int:
-        """For how many episodes one more annotator was asked than usual."""
-        return sum(one.needed > self.study.settings.annotators for one in self.episodes)
+    total: int = 0
+    rated: int = 0
+    needed: int = 0
+    complete: int = 0
+    again: int = 0
 
 
-def status(store: Store, study: Study, now: float | None = None) -> Status:
-    """How far a study is. StoreError."""
+def status(store: Store, study: Study, now: float | None = None, rows: int | None = None) -> Status:
+    """How far a study is; with the first `rows` episodes (None: all). StoreError."""
     now = time.time() if now is None else now
-    items = store.studies.items(study.name)
     given = store.assignments.of_study(study.name)
     rated = [one for one in given if one.attempt == 0]
-    found = Status(study, tests=sum(item.reference is not None for item in items))
+    found = Status(study, tests=len(store.studies.tests(study.name)))
     found.people = _people(store.studies.annotators(study.name), given)
-    found.episodes = _episodes(items, rated, now)
+    found.episodes = _episodes(store.studies.items(study.name, limit=rows), rated, now)
+    found.total, found.needed = store.studies.needed(study.name)
+    touched = _episodes(store.studies.items(study.name, keys={one.episode for one in rated}), rated, now)
+    found.rated = sum(one.rated for one in touched)
+    found.complete = sum(one.complete for one in touched)
+    found.again = sum(one.needed > study.settings.annotators for one in touched)
     found.leases = [
         Lease(one.pseudonym, one.episode, (one.until - now) / 60, bool(one.draft), one.attempt > 0)
         for one in given
@@ -147,8 +141,4 @@ def _episodes(items: Sequence[Item], rated: Sequence[Assignment], now: float) ->
             done[one.episode] += 1
         elif one.until > now:
             leased[one.episode] += 1
-    return [
-        EpisodeProgress(item.episode, item.needed, done[item.episode], leased[item.episode])
-        for item in items
-        if item.reference is None
-    ]
+    return [EpisodeProgress(item.episode, item.needed, done[item.episode], leased[item.episode]) for item in items]

@@ -143,7 +143,7 @@ def study(request: Request) -> Response:
     """How far a study is."""
     here = place(request)
     found = _study(request, here)
-    now = status(here.store, found)
+    now = status(here.store, found, rows=_ROWS)
     return page(
         request,
         "study.html.j2",
