@@ -35,7 +35,7 @@ def broken(_: Request) -> Response:
 
 def client(token: str | None = None, hosts: tuple[str, ...] = (), base: str = "http://127.0.0.1") -> TestClient:
     app = application(Site({}, token), hosts)
-    app.router.routes += [
+    app.router.routes[:0] = [  # before the application's own
         Route("/echo", echo, methods=["GET", "POST"]),
         Route("/rate/x", echo, methods=["GET", "POST"]),
         Route("/lost", lost),

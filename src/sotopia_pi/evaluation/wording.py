@@ -29,6 +29,8 @@ def safe_text(text: str, limit: int = TEXT_LIMIT) -> str:
     kept = text[:limit]
     if len(text) > limit:
         kept += f" … [{len(text) - limit:,} more characters]"
+    if kept.isascii() and kept.isprintable():  # most of what a page prints; ten times as fast
+        return kept
     return "".join(f"[U+{ord(char):04X}]" if _hidden(char) else char for char in kept.replace("\r\n", "\n"))
 
 

@@ -13,6 +13,7 @@ from sqlalchemy import Select, delete, func, insert, select, tuple_
 from sotopia_pi.episodes.records import Episode
 from sotopia_pi.errors import StoreError
 from sotopia_pi.ratings.records import Rating
+from sotopia_pi.store.assignments import Assignments
 from sotopia_pi.store.columns import Columns
 from sotopia_pi.store.database import Database, is_sqlite, parse_url
 from sotopia_pi.store.imports import Imports, add_tasks
@@ -29,6 +30,7 @@ from sotopia_pi.store.schema import (
     TASKS,
     TURNS,
 )
+from sotopia_pi.store.studies import Studies
 from sotopia_pi.world.records import SocialTask
 
 #: How many episodes or ratings are in memory at a time when they are streamed; far below SQLite's limit of 32,766
@@ -101,6 +103,16 @@ class Store:
     def columns(self) -> Columns:
         """What tables over many episodes are made from."""
         return Columns(self._database)
+
+    @property
+    def studies(self) -> Studies:
+        """Human evaluations: their episodes and their annotators."""
+        return Studies(self._database)
+
+    @property
+    def assignments(self) -> Assignments:
+        """What annotators are given and hand in."""
+        return Assignments(self._database)
 
     # Facts about the run
 

@@ -15,7 +15,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from sotopia_pi.errors import SotopiaError, StoreError
-from sotopia_pi.web import assets, episode, episodes, playing, reading, runs, tasks
+from sotopia_pi.web import assets, episode, episodes, playing, rating, reading, runs, studying, tasks
 from sotopia_pi.web.guard import Guard
 from sotopia_pi.web.rendering import fault, page
 from sotopia_pi.web.site import Site
@@ -34,6 +34,8 @@ def application(site: Site, hosts: Collection[str] = ()) -> Starlette:
             *episodes.ROUTES,
             *episode.ROUTES,
             *playing.ROUTES,
+            *rating.ROUTES,
+            *studying.ROUTES,
         ],
         middleware=[Middleware(Guard, token=site.token, hosts=hosts)],
         exception_handlers={HTTPException: _http_error, SotopiaError: _our_error},
