@@ -60,10 +60,11 @@ def correlation(a: Sequence[float] | npt.NDArray[Any], b: Sequence[float] | npt.
     if len(x) < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:
         return None
     x, y = x - x.mean(), y - y.mean()
+    x, y = x / np.abs(x).max(), y / np.abs(y).max()  # the squares of tiny numbers would be zero
     return float(np.clip((x @ y) / np.sqrt((x @ x) * (y @ y)), -1.0, 1.0))
 
 
-def ranks(values: Sequence[float]) -> npt.NDArray[Any]:
+def ranks(values: Sequence[float] | npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Ranks from 1; equal values share the mean of their ranks."""
     _, inverse, counts = np.unique(np.asarray(values, dtype=float), return_inverse=True, return_counts=True)
     last = np.cumsum(counts)
