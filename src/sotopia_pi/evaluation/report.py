@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import BaseLoader, ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from sotopia_pi.errors import StoreError
@@ -130,7 +130,7 @@ def write(data: ReportData, folder: Path) -> dict[str, Any]:
 def _render(data: ReportData, content: Mapping[str, Any]) -> str:
     policies = list(dict.fromkeys([*(row["policy"] for row in content["evaluations"]), *data.samples]))
     samples = {policy: [_shown(sample) for sample in data.samples.get(policy, ())] for policy in policies}
-    page = _environment().get_template("report.html.j2")
+    page = environment().get_template("report.html.j2")
     return page.render(
         report=content,
         css=Markup(shared_css()),
@@ -140,20 +140,24 @@ def _render(data: ReportData, content: Mapping[str, Any]) -> str:
     )
 
 
-def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("sotopia_pi.evaluation", "templates"),
+def environment(*folders: BaseLoader, longest: int = wording.TEXT_LIMIT) -> Environment:
+    """Templates of `folders` and of the report: escaped, every name known, every printed text passed by `safe_text`.
+
+    `longest` is how many characters of a text are shown.
+    """
+    made = Environment(
+        loader=ChoiceLoader([*folders, PackageLoader("sotopia_pi.evaluation", "templates")]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        finalize=lambda value: wording.safe_text(value) if type(value) is str else value,
+        finalize=lambda value: wording.safe_text(value, longest) if type(value) is str else value,
     )
-    environment.filters |= {
+    made.filters |= {
         name: getattr(wording, name)
         for name in ("number", "signed", "interval", "share", "p_value", "duration", "moment")
     }
-    return environment
+    return made
 
 
 def _settings(rated: Sequence[Mapping[str, Any]], compared: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

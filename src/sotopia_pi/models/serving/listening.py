@@ -16,16 +16,26 @@ _GRACE = 2.0
 
 
 def serve_key(host: str, environment: Mapping[str, str] | None = None) -> str | None:
-    """The key that callers must send, from the environment. ConfigError when others can reach the host without one."""
-    key = (os.environ if environment is None else environment).get(KEY, "").strip()
+    """The key that callers of `sotopia-pi serve` must send. ConfigError, as `needed_key`."""
+    return needed_key(KEY, host, environment)
+
+
+def needed_key(variable: str, host: str, environment: Mapping[str, str] | None = None) -> str | None:
+    """The key in an environment variable. ConfigError when others can reach the host and there is none."""
+    key = (os.environ if environment is None else environment).get(variable, "").strip()
     if key and (not key.isascii() or not key.isprintable() or " " in key):
-        raise ConfigError(f"The environment variable {KEY} holds something that cannot be a key; set it again.")
-    if not key and not (host in ("localhost", "::1") or host.startswith("127.")):
+        raise ConfigError(f"The environment variable {variable} holds something that cannot be a key; set it again.")
+    if not key and not local(host):
         raise ConfigError(
-            f"Others can reach {host}, so a key is needed: put one into the environment variable {KEY}, "
+            f"Others can reach {host}, so a key is needed: put one into the environment variable {variable}, "
             "or serve on 127.0.0.1."
         )
     return key or None
+
+
+def local(host: str) -> bool:
+    """Whether only this machine can reach a host."""
+    return host in ("localhost", "::1") or host.startswith("127.")
 
 
 def bound(host: str, port: int) -> socket.socket:
@@ -43,9 +53,14 @@ def bound(host: str, port: int) -> socket.socket:
 
 
 def url(host: str, port: int) -> str:
-    """The base URL under which this machine reaches a server that listens there."""
+    """The base URL of the protocol, under which this machine reaches a server that listens there."""
+    return f"{origin(host, port)}/v1"
+
+
+def origin(host: str, port: int) -> str:
+    """The URL under which this machine reaches a server that listens there."""
     shown = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-    return f"http://{f'[{shown}]' if ':' in shown else shown}:{port}/v1"
+    return f"http://{f'[{shown}]' if ':' in shown else shown}:{port}"
 
 
 async def until_stopped(app: object, listening: socket.socket, ready: Callable[[], None] = lambda: None) -> None:

@@ -1,0 +1,1 @@
+"""The browser application over one or more runs: reading, comparing, rating and playing."""

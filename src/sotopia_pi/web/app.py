@@ -1,0 +1,85 @@
+"""The application: pages, the guard before them, and the server that answers for them."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Callable, Collection
+from http import HTTPStatus
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from sotopia_pi.errors import SotopiaError, StoreError
+from sotopia_pi.web import assets
+from sotopia_pi.web.guard import Guard
+from sotopia_pi.web.rendering import fault, page
+from sotopia_pi.web.site import Site
+
+
+def application(site: Site, hosts: Collection[str] = ()) -> Starlette:
+    """The application over a site. `hosts` are the names under which it may be asked for; empty for any."""
+    app = Starlette(
+        routes=[
+            Route("/health", _health),
+            Route("/login", _login, methods=["GET"]),
+            *assets.ROUTES,
+        ],
+        middleware=[Middleware(Guard, token=site.token, hosts=hosts)],
+        exception_handlers={HTTPException: _http_error, SotopiaError: _our_error},
+        lifespan=_lifespan,
+    )
+    app.state.site = site
+    return app
+
+
+def serve(app: Starlette, listening: socket.socket, ready: Callable[[], None] = lambda: None) -> None:
+    """Answers on a socket until Ctrl-C or SIGTERM. `ready` is called when browsers can connect."""
+    import uvicorn
+
+    class Server(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets=sockets)
+            if self.started:
+                ready()
+
+    settings = uvicorn.Config(
+        app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=5
+    )
+    Server(settings).run(sockets=[listening])
+
+
+@contextlib.asynccontextmanager
+async def _lifespan(app: Starlette) -> AsyncIterator[None]:
+    site: Site = app.state.site
+    for begin in site.on_start:
+        await begin()
+    try:
+        yield
+    finally:
+        for end in site.on_stop:
+            await end()
+
+
+def _health(_: Request) -> Response:
+    return PlainTextResponse("ok")
+
+
+def _login(request: Request) -> Response:
+    return page(request, "login.html.j2")
+
+
+def _http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    said = error.detail
+    if said == HTTPStatus(error.status_code).phrase:  # Starlette's own, such as for a path that no route has
+        said = "There is no such page." if error.status_code == 404 else f"{said}."
+    return fault(request, error.status_code, said)
+
+
+def _our_error(request: Request, error: Exception) -> Response:
+    return fault(request, 503 if isinstance(error, StoreError) else 400, str(error))
