@@ -50,7 +50,7 @@ def histogram(title: str, axis: Axis, first: Series, second: Series | None = Non
     step = _PLOT / len(shown[0].counts)
     wide = step * 0.84 / len(shown)
     for number_, one in enumerate(shown):
-        for place in np.flatnonzero(one.counts):
+        for place in np.flatnonzero(one.counts).tolist():
             high = float(one.shares[place]) / top * _HIGH
             x = _LEFT + step * (place + 0.08) + wide * number_
             box = f'x="{x:.1f}" y="{bottom - high:.1f}" width="{wide:.1f}" height="{high:.1f}"'
@@ -163,7 +163,7 @@ class _Distribution:
 
 def _told_bins(axis: Axis, shown: Sequence[_Distribution], top: float) -> str:
     edges = axis.edges()
-    middles = [number((low + high) / 2, 0 if axis.whole else 2) for low, high in zip(edges, edges[1:], strict=False)]
+    middles = [number(middle, 0 if axis.whole else 2) for middle in ((edges[:-1] + edges[1:]) / 2).tolist()]
     lines = [f"{_ends(axis)} Shares up to {share(top)}, lines at {', '.join(share(top * n / 4) for n in range(4))}."]
     for one in shown:
         held = [
