@@ -60,12 +60,6 @@ def pair(first: Played, second: Played) -> Pairs:
     return Pairs(in_first, in_second, scored, again)
 
 
-def nth(played: Played) -> Whole:
-    """Of each role, how many before it have the same task, role and repeat; partners may differ."""
-    alone = Played(played.task, played.role, played.repeat, np.zeros_like(played.partner), played.score)
-    return _nth(_keys(alone, alone)[0])
-
-
 def _keys(first: Played, second: Played) -> tuple[Whole, Whole]:
     """One number per role that is the same exactly where task, role, repeat and partner are."""
     one = first.task.astype(np.int64)

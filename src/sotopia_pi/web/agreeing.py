@@ -1,0 +1,122 @@
+"""The page on two raters of the same roles: a judge against the verifier or against people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from markupsafe import Markup
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from sotopia_pi.evaluation import plots
+from sotopia_pi.evaluation.correlations import correlated
+from sotopia_pi.evaluation.statistics import paired
+from sotopia_pi.ratings.verifier import VERIFIER
+from sotopia_pi.web import scoring
+from sotopia_pi.web.rendering import page
+from sotopia_pi.web.sides import ALL, Asked, asked_of, policies, restrict
+from sotopia_pi.web.site import site
+from sotopia_pi.web.snapshot import Snapshot, snapshot
+
+Mask = npt.NDArray[np.bool_]
+
+
+def agreement(request: Request) -> Response:
+    """How two raters scored the same roles."""
+    asked = asked_of(request)
+    current = snapshot(site(request), asked.home.name)
+    raters = scoring.raters(current)
+    x = asked.choose(request, "x", "rater across", raters, _reference(raters), scoring.shown)
+    rest = [name for name in raters if name != x]
+    y = asked.choose(request, "y", "rater up", rest, _judge(rest), scoring.shown)
+    common = {"place": asked.home, "tab": "compare", "asked": asked}
+    if not (x and y):
+        return page(request, "agreement.html.j2", **common, found=None, reference=VERIFIER)
+    both = [name for name in scoring.dimensions(current, x) if name in scoring.dimensions(current, y)]
+    dimension = asked.choose(request, "dimension", "dimension", both, "goal", scoring.dimension_name)
+    asked.choose(request, "policy", "policy", [ALL, *policies(current)], ALL)
+    restrict(request, asked, [current], [])
+    found = _numbers(asked, current, x, y, dimension) if dimension else None
+    return page(request, "agreement.html.j2", **common, found=found, reference=VERIFIER)
+
+
+ROUTES = [Route("/run/{place}/agreement", agreement)]
+
+
+def _numbers(asked: Asked, current: Snapshot, x: str, y: str, dimension: str) -> dict[str, Any]:
+    within = np.ones(len(current), dtype=bool)
+    for column, value in {**asked.restricted, "player": asked.values["policy"]}.items():
+        if value != ALL:
+            within &= current.where(column, {value})
+    scores = scoring.score(current, x, dimension), scoring.score(current, y, dimension)
+    both = within & ~np.isnan(scores[0]) & ~np.isnan(scores[1])
+    names = scoring.shown(x), scoring.shown(y)
+    axis = scoring.axis(dimension, asked.home.config, scores[0][both], scores[1][both])
+    across, up = (plots.Series(name, values[both]) for name, values in zip(names, scores, strict=True))
+    everybody = _row(current, "all policies", both, scores)
+    by_policy = [
+        _row(current, policy, own, scores)
+        for policy in policies(current)
+        if (own := both & current.where("player", {policy})).any()
+    ]
+    return {
+        "names": names,
+        "verified": VERIFIER in (x, y),
+        "dimension": axis.name,
+        "all": everybody,
+        "rows": [everybody, *by_policy] if asked.values["policy"] == ALL else by_policy or [everybody],
+        "gaps": _gaps(by_policy),
+        "raters": [
+            _of_rater(current, rater, own, within, both) for rater, own in zip((x, y), scores, strict=True)
+        ],
+        "figures": [
+            Markup(plots.scatter(axis.name, axis, across, up)),
+            Markup(plots.histogram(f"{axis.name}, roles that both rated", axis, across, up)),
+        ],
+    }
+
+
+def _row(current: Snapshot, name: str, mask: Mask, scores: Sequence[npt.NDArray[np.float64]]) -> dict[str, Any]:
+    """One policy's numbers; the difference is y minus x."""
+    x, y = scores[0][mask], scores[1][mask]
+    gap = paired(y, x, current.labels("scenario").codes[mask])
+    found = correlated(x, y)
+    means = [float(values.mean()) if len(values) else None for values in (x, y)]
+    together = {"pearson": found.pearson, "spearman": found.spearman, "why": found.why}
+    return {"policy": name, "means": means, **asdict(gap), **together}
+
+
+def _of_rater(
+    current: Snapshot, rater: str, scores: npt.NDArray[np.float64], within: Mask, both: Mask
+) -> dict[str, Any]:
+    """What a rater did with the roles asked for: scored with or without the other, failed, or never asked."""
+    given = within & ~np.isnan(scores)
+    refused = within & ~given & scoring.failed(current, rater)
+    lost = within & ~given & ~refused & np.asarray(current.column("failed"), dtype=bool)
+    n = {"roles": within, "n": given, "alone": given & ~both, "rating_failed": refused, "episode_failed": lost}
+    counts = {name: int(np.count_nonzero(mask)) for name, mask in n.items()}
+    rest = counts["roles"] - counts["n"] - counts["rating_failed"] - counts["episode_failed"]
+    return {"name": scoring.shown(rater), **counts, "unrated": rest}
+
+
+def _gaps(rows: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], dict[str, Any]] | None:
+    """The policies with the smallest and the largest gap; None where there is nothing to compare."""
+    known = [row for row in rows if row["delta"] is not None and row["n_clusters"] > 1]
+    if len(known) < 2:
+        return None
+    return min(known, key=lambda row: row["delta"]), max(known, key=lambda row: row["delta"])
+
+
+def _reference(raters: Sequence[str]) -> str:
+    """The verifier, else people, else whoever comes first: what a judge is held against."""
+    people = next((name for name in raters if name.startswith(scoring.PEOPLE)), "")
+    return VERIFIER if VERIFIER in raters else people
+
+
+def _judge(raters: Sequence[str]) -> str:
+    return next((name for name in raters if name.startswith("judge")), "")
