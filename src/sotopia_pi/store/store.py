@@ -13,6 +13,7 @@ from sqlalchemy import Select, delete, func, insert, select, tuple_
 from sotopia_pi.episodes.records import Episode
 from sotopia_pi.errors import StoreError
 from sotopia_pi.ratings.records import Rating
+from sotopia_pi.store.columns import Columns
 from sotopia_pi.store.database import Database, is_sqlite, parse_url
 from sotopia_pi.store.imports import Imports, add_tasks
 from sotopia_pi.store.migrations import VERSION_KEY, migrate_once, stored_version
@@ -95,6 +96,11 @@ class Store:
     def imports(self) -> Imports:
         """What was imported, as it was published."""
         return Imports(self._database)
+
+    @property
+    def columns(self) -> Columns:
+        """What tables over many episodes are made from."""
+        return Columns(self._database)
 
     # Facts about the run
 
