@@ -24,7 +24,7 @@ _HIGH = 180  # pixels of the plots that are not square
 _CELLS = 40
 _DOTS = 200
 _LARGEST_RADIUS, _SMALLEST_RADIUS = 9.0, 1.6
-_NAME = 22
+_LEGEND, _AXIS = 18, 36
 
 Numbers = Sequence[float] | npt.NDArray[Any]
 
@@ -57,9 +57,9 @@ def histogram(title: str, axis: Axis, first: Series, second: Series | None = Non
             parts.append(f'<rect class="{"ab"[number_]}" {box}/>')
         y = 44 + 18 * number_
         parts.append(f'<rect class="{"ab"[number_]}" x="{_LEFT}" y="{y - 9}" width="11" height="11"/>')
-        parts.append(text(_LEFT + 18, y + 1, one.legend, "m", "start"))
+        parts.append(text(_LEFT + 18, y + 1, one.legend(_LEGEND), "m", "start"))
     parts += _scale(axis, bottom, bins=True)
-    told = f"{title}: " + "; ".join(f"{one.legend}{one.left_out}" for one in shown)
+    told = f"{title}: " + "; ".join(f"{one.legend()}{one.left_out}" for one in shown)
     return svg(title, told, (_WIDTH, bottom + _BOTTOM), "".join(parts), _told_bins(axis, shown, top))
 
 
@@ -82,7 +82,7 @@ def scatter(title: str, axis: Axis, x: Series, y: Series) -> str:
     for across, up, count in cells:
         radius = max(_SMALLEST_RADIUS, _LARGEST_RADIUS * (count / most) ** 0.5)
         parts.append(f'<circle class="point" cx="{_LEFT + across:.1f}" cy="{bottom - up:.1f}" r="{radius:.1f}"/>')
-    upright, level = f"↑ {short(y.name, _NAME + 14)}", f"→ {short(x.name, _NAME + 14)}"
+    upright, level = f"↑ {short(y.name, _AXIS)}", f"→ {short(x.name, _AXIS)}"
     parts += [text(_LEFT, 46, upright, "m", "start"), text(_LEFT, 62, level, "m", "start")]
     parts += [*_scale(axis, bottom), text(16, bottom + 42, found.sentence, "v", "start")]
     largest = f"n {found.n:,}, in the largest circle {most:,}" if cells else "n 0: no pair has both scores"
@@ -152,9 +152,8 @@ class _Distribution:
     def shares(self) -> Floats:
         return np.asarray(self.counts / max(self.n, 1), dtype=np.float64)
 
-    @property
-    def legend(self) -> str:
-        return f"{short(self.name, _NAME)}: n {self.n:,}, mean {number(self.mean)}"
+    def legend(self, most: int = 60) -> str:
+        return f"{short(self.name, most)}: n {self.n:,}, mean {number(self.mean)}"
 
     @property
     def left_out(self) -> str:

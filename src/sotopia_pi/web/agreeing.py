@@ -32,8 +32,7 @@ def agreement(request: Request) -> Response:
     current = snapshot(site(request), asked.home.name)
     raters = scoring.raters(current)
     x = asked.choose(request, "x", "rater across", raters, _reference(raters), scoring.shown)
-    rest = [name for name in raters if name != x]
-    y = asked.choose(request, "y", "rater up", rest, _judge(rest), scoring.shown)
+    y = asked.choose_other(request, "y", "rater up", raters, x, _judge(raters, x), scoring.shown)
     common = {"place": asked.home, "tab": "compare", "asked": asked}
     if not (x and y):
         return page(request, "agreement.html.j2", **common, found=None, reference=VERIFIER)
@@ -71,9 +70,7 @@ def _numbers(asked: Asked, current: Snapshot, x: str, y: str, dimension: str) ->
         "all": everybody,
         "rows": [everybody, *by_policy] if asked.values["policy"] == ALL else by_policy or [everybody],
         "gaps": _gaps(by_policy),
-        "raters": [
-            _of_rater(current, rater, own, within, both) for rater, own in zip((x, y), scores, strict=True)
-        ],
+        "raters": [_of_rater(current, rater, own, within, both) for rater, own in zip((x, y), scores, strict=True)],
         "figures": [
             Markup(plots.scatter(axis.name, axis, across, up)),
             Markup(plots.histogram(f"{axis.name}, roles that both rated", axis, across, up)),
@@ -118,5 +115,5 @@ def _reference(raters: Sequence[str]) -> str:
     return VERIFIER if VERIFIER in raters else people
 
 
-def _judge(raters: Sequence[str]) -> str:
-    return next((name for name in raters if name.startswith("judge")), "")
+def _judge(raters: Sequence[str], than: str) -> str:
+    return next((name for name in raters if name.startswith("judge") and name != than), "")

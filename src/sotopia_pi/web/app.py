@@ -15,7 +15,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from sotopia_pi.errors import SotopiaError, StoreError
-from sotopia_pi.web import assets
+from sotopia_pi.web import agreeing, assets, comparing
 from sotopia_pi.web.guard import Guard
 from sotopia_pi.web.rendering import fault, page
 from sotopia_pi.web.site import Site
@@ -28,6 +28,8 @@ def application(site: Site, hosts: Collection[str] = ()) -> Starlette:
             Route("/health", _health),
             Route("/login", _login, methods=["GET"]),
             *assets.ROUTES,
+            *comparing.ROUTES,
+            *agreeing.ROUTES,
         ],
         middleware=[Middleware(Guard, token=site.token, hosts=hosts)],
         exception_handlers={HTTPException: _http_error, SotopiaError: _our_error},

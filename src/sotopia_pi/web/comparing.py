@@ -13,6 +13,7 @@ from starlette.routing import Route
 
 from sotopia_pi.errors import StoreError
 from sotopia_pi.evaluation import plots
+from sotopia_pi.evaluation.drawing import short
 from sotopia_pi.ratings.combine import combined
 from sotopia_pi.web import scoring
 from sotopia_pi.web.contrast import Contrast, sentence
@@ -79,9 +80,9 @@ def _numbers(asked: Asked, contrast: Contrast, dimension: str) -> dict[str, Any]
     scores = (contrast.scores(0, dimension), contrast.scores(1, dimension))
     names = [side.name for side in contrast.sides]
     axis = scoring.axis(dimension, asked.home.config, *scores)
-    title = f"{axis.name} by {plots.short(scoring.shown(contrast.rater))}"
+    title = f"{axis.name} by {short(scoring.shown(contrast.rater))}"
     series = [plots.Series(name, values) for name, values in zip(names, scores, strict=True)]
-    minus = f"{axis.name} by task, {plots.short(names[0], 12)} minus {plots.short(names[1], 12)}"
+    minus = f"{axis.name} by task, {short(names[0], 12)} minus {short(names[1], 12)}"
     compared = list(
         dict.fromkeys(name for side in contrast.sides for name in scoring.dimensions(side.snapshot, contrast.rater))
     )
@@ -93,9 +94,7 @@ def _numbers(asked: Asked, contrast: Contrast, dimension: str) -> dict[str, Any]
         "overall": asdict(overall),
         "again": contrast.pairs.again,
         "facts": [contrast.facts(side) for side in (0, 1)],
-        "dimensions": [
-            {**row, "label": scoring.dimension_name(row["name"])} for row in contrast.dimensions(compared)
-        ],
+        "dimensions": [{**row, "label": scoring.dimension_name(row["name"])} for row in contrast.dimensions(compared)],
         "figures": [
             Markup(plots.histogram(title, axis, *series)),
             Markup(plots.difference_chart(minus, by_task, overall)),
@@ -113,7 +112,7 @@ def _with_situations(contrast: Contrast, rows: list[dict[str, Any]]) -> list[dic
     kinds = tasks.kind.values()
     for row in rows:
         at = tasks.place_of[row["id"]]
-        row |= {"kind": kinds[at], "situation": plots.short(tasks.situations[at], _SITUATION)}
+        row |= {"kind": kinds[at], "situation": short(tasks.situations[at], _SITUATION)}
     return rows
 
 

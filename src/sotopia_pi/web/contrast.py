@@ -88,7 +88,8 @@ class Contrast:
             "name": self.sides[side].name, "roles": len(rows), "n": n, "pairs": pairs, "alone": n - pairs,
             "episode_failed": failed, "rating_failed": refused, "unrated": len(rows) - n - failed - refused,
             "actions": actions, "words_per_turn": words / actions if actions else None,
-            "turns": turns / n if n else None, "invalid": invalid, "invalid_share": invalid / actions if actions else None,
+            "turns": turns / n if n else None, "invalid": invalid,
+            "invalid_share": invalid / actions if actions else None,
         }  # fmt: skip
 
     def tasks(self, most: int) -> tuple[int, Floats, list[dict[str, Any]], list[dict[str, Any]]]:
@@ -164,9 +165,7 @@ def _sum(column: npt.NDArray[Any], rows: Places) -> int:
     return int(np.asarray(column[rows], dtype=np.int64).sum())
 
 
-def _played(
-    sides: tuple[Side, Side], rows: tuple[Places, Places], rater: str, dimension: str
-) -> tuple[Played, Played]:
+def _played(sides: tuple[Side, Side], rows: tuple[Places, Places], rater: str, dimension: str) -> tuple[Played, Played]:
     tasks = _shared([side.snapshot.labels("task") for side in sides], rows)
     partners = _shared([_kind_of_partner(sides, n) for n in (0, 1)], rows)
     found = [

@@ -6,7 +6,7 @@ Nothing in a URL is an error: what is unknown is left out or replaced, and the p
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from urllib.parse import urlencode
 
 import numpy as np
@@ -80,6 +80,21 @@ class Asked:
         self.selects.append(Select(name, label, [(value, shown(value)) for value in options], chosen))
         return chosen
 
+    def choose_other(
+        self, request: Request, name: str, label: str, options: Sequence[str], than: str, default: str,
+        shown: Callable[[str], str] = str,
+    ) -> str:  # fmt: skip
+        """As `choose`, but never `than`; the empty text where there is no other."""
+        others = [value for value in options if value != than]
+        chosen = self.choose(request, name, label, options if others else [], default, shown)
+        if others and chosen == than:
+            chosen = default if default in others else others[0]
+            if request.query_params.get(name):
+                self.notices.append(f"“{shown(than)}” was chosen twice; it is set against “{shown(chosen)}”.")
+            self.values[name] = chosen
+            self.selects[-1] = replace(self.selects[-1], chosen=chosen)
+        return chosen
+
     def query(self, **changed: str | int) -> str:
         """The URL's query with some values changed."""
         return urlencode({name: value for name, value in {**self.values, **changed}.items() if value != ""})
@@ -103,37 +118,38 @@ def two_sides(request: Request, asked: Asked) -> tuple[Side, Side] | None:
     known = _known(open_here, asked.home)
     for name in _other_places(request, open_here, asked.home):
         other = _known(open_here, open_here.places[name])
-        known |= {f"{name}/{policy}": Side(f"{name}/{policy}", policy, s.place, s.snapshot) for policy, s in other.items()}
+        known |= {
+            f"{name}/{policy}": Side(f"{name}/{policy}", policy, s.place, s.snapshot) for policy, s in other.items()
+        }
     if len(open_here.places) > 1:
         others = [name for name in open_here.places if name != asked.home.name]
         asked.choose(request, "with", "policies of another run", ["", *others], shown=lambda name: name or "none")
     names = list(known)
     learners = [name for name in _known(open_here, asked.home) if name not in (BASE, EXPERT)]
     a = asked.choose(request, "a", "policy A", names, _trained(asked.home, learners))
-    rest = [name for name in names if name != a]
-    b = asked.choose(request, "b", "policy B", names, BASE if BASE in rest else (rest[0] if rest else ""))
-    if a == b:
-        asked.notices.append("Choose two policies that differ.")
+    b = asked.choose_other(request, "b", "policy B", names, a, BASE)
+    if not b:
         return None
     return known[a], known[b]
 
 
 def restrict(request: Request, asked: Asked, snapshots: Sequence[Snapshot], sides: Sequence[Side]) -> None:
     """Reads stage, task group and partner; the defaults are those of the report: test tasks of the evaluation."""
-    pool = [side.snapshot.where("player", {side.policy}) for side in sides] or [None for _ in snapshots]
     owners = [side.snapshot for side in sides] or list(snapshots)
+    pool = [side.snapshot.where("player", {side.policy}) for side in sides]
+    pool = pool or [np.ones(len(owner), dtype=bool) for owner in owners]
     for name, column, label, default in (
         ("stage", "verb", "stage", EVALUATE),
         ("group", "group", "task group", TEST),
         ("partner", "partner", "partner", ALL),
     ):
         found = [_present(owner, column, mask) for owner, mask in zip(owners, pool, strict=True)]
-        options = [value for value in dict.fromkeys(value for part in found for value in part)]
+        options = list(dict.fromkeys(value for part in found for value in part))
         shared = default if all(default in part for part in found) else ALL
         chosen = asked.choose(request, name, label, [ALL, *options], shared)
         if chosen != ALL:
             narrowed = [owner.where(column, {chosen}) for owner in owners]
-            pool = [n if mask is None else mask & n for n, mask in zip(narrowed, pool, strict=True)]
+            pool = [mask & n for n, mask in zip(narrowed, pool, strict=True)]
 
 
 def rater_and_dimension(request: Request, asked: Asked, sides: Sequence[Side]) -> tuple[str, str]:
@@ -157,7 +173,7 @@ def _first_with_scores(names: Sequence[str], sides: Sequence[Side], asked: Asked
     return ""
 
 
-def _present(owner: Snapshot, column: str, mask: npt.NDArray[np.bool_] | None) -> list[str]:
+def _present(owner: Snapshot, column: str, mask: npt.NDArray[np.bool_]) -> list[str]:
     labels = owner.labels(column)
     counts = labels.counts(mask)
     return sorted(name for name, count in zip(labels.names, counts.tolist(), strict=False) if name and count)
