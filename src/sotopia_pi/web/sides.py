@@ -105,11 +105,16 @@ class Asked:
         return {"verb": self.values["stage"], "group": self.values["group"], "partner": self.values["partner"]}
 
 
+def evaluated(snapshot_: Snapshot) -> set[str]:
+    """The policies that an evaluation stage is named after."""
+    return {name.partition("/")[2] for name in snapshot_.names("stage") if name.startswith(f"{EVALUATE}/")}
+
+
 def policies(snapshot_: Snapshot) -> list[str]:
     """Who has played: base first, the expert last, those that were evaluated before those that only took part."""
-    evaluated = {name.partition("/")[2] for name in snapshot_.names("stage") if name.startswith(f"{EVALUATE}/")}
+    tested = evaluated(snapshot_)
     rank = {BASE: 0, EXPERT: 2}
-    return sorted(snapshot_.policies(), key=lambda name: (name not in evaluated, rank.get(name, 1), name))
+    return sorted(snapshot_.policies(), key=lambda name: (name not in tested, rank.get(name, 1), name))
 
 
 def two_sides(request: Request, asked: Asked) -> tuple[Side, Side] | None:
@@ -123,9 +128,10 @@ def two_sides(request: Request, asked: Asked) -> tuple[Side, Side] | None:
         }
     if len(open_here.places) > 1:
         others = [name for name in open_here.places if name != asked.home.name]
-        asked.choose(request, "with", "policies of another run", ["", *others], shown=lambda name: name or "none")
+        asked.choose(request, "with", "run to compare with", ["", *others], shown=lambda name: name or "none")
     names = list(known)
-    learners = [name for name in _known(open_here, asked.home) if name not in (BASE, EXPERT)]
+    tested = evaluated(snapshot(open_here, asked.home.name))
+    learners = [name for name in names if name in tested and name not in (BASE, EXPERT)]
     a = asked.choose(request, "a", "policy A", names, _trained(asked.home, learners))
     b = asked.choose_other(request, "b", "policy B", names, a, BASE)
     if not b:
