@@ -20,9 +20,9 @@ POLICIES = ("base", "bc", "bc+sr", "expert")
 JUDGE = "judge:openai:mock:0123abcd"
 _TURNS = 10
 _TASKS = 1_000
-_WORDS = """well I think that we could meet somewhere in the middle because your offer is lower than what the lamp cost me
-last year but honestly it works fine and nobody else asked so far today would you take it for a little more please let
-me know whether this sounds fair otherwise I have to leave now thanks anyway friend""".split()  # noqa: SIM905
+_WORDS = """well I that we could meet somewhere in the middle because your offer is lower than what the lamp cost me
+think last year but honestly it works fine and nobody else asked so far today would you take it for a little more please
+let me know whether this sounds fair otherwise I have to leave now thanks anyway friend""".split()  # noqa: SIM905
 _RARE = [f"{first}{second}" for first in ("amber", "cedar", "harbor", "velvet") for second in ("ton", "field", "wick")]
 
 

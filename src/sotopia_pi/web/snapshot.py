@@ -12,6 +12,7 @@ import time
 from collections.abc import Collection, Hashable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -63,7 +64,7 @@ class Snapshot:
         """
         return self._labels[name]
 
-    def column(self, name: str) -> npt.NDArray[np.generic]:
+    def column(self, name: str) -> npt.NDArray[Any]:
         """A column by row: one of `labels` as texts, or a column of numbers.
 
         episode, role, repeat, seconds, turns (of the episode), actions (turns of the role), invalid (those that were
