@@ -10,10 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
+from sotopia_pi.config import parse
 from sotopia_pi.evaluation import Result, comparisons, paired
 from sotopia_pi.evaluation.audit import Audited, audit
 from sotopia_pi.evaluation.pairing import Played, pair
 from sotopia_pi.evaluation.wording import interval, p_value, signed
+from sotopia_pi.ratings.records import Rating
+from sotopia_pi.web.scoring import axis
 
 AUDITED = [
     Audited(row.policy, JUDGE, row.scenario_id, row.goal, min(10.0, row.goal + (row.policy == "bc")))
@@ -230,3 +233,30 @@ def test_equal_positions_are_paired_in_order_and_each_role_once(rows):
     assert sorted(found.first.tolist()) == sorted(found.second.tolist()) == list(range(len(rows)))
     assert (found.first == found.second).all()
     assert found.again == 2 * (len(rows) - len(set(rows)))
+
+
+def test_people_of_a_study_are_one_rater_with_the_mean_of_their_scores(tmp_path):
+    with opened(tmp_path) as app, TestClient(app) as client:
+        store = app.state.site.places["one"].store
+        row = next(row for row in results() if row.policy == "bc" and row.goal is not None)
+        key = f"bc-{TASKS.index(next(t for t in TASKS if t.id == row.task_id))}-{row.role}-{row.repeat}"
+        given = {"human:pilot/ann": 2.0, "human:pilot/bob": 5.0}
+        store.add_ratings([Rating(episode=key, role=row.role, rater=r, scores={"goal": g}) for r, g in given.items()])
+        text = read(client, "/run/one/agreement?x=human:pilot&y=verifier")
+        assert "verifier against people of pilot (mean)" in text
+        assert f"all policies 1 3.50 {row.goal:.2f} {signed(row.goal - 3.5)} – 1 – fewer than 3 pairs –" in text
+        assert "human:pilot/ann" in text
+        one = read(client, "/run/one/agreement?x=human:pilot/bob&y=verifier")
+        assert f"all policies 1 5.00 {row.goal:.2f}" in one
+
+
+def test_axes_are_the_dimensions_own():
+    assert (axis("secret", None).low, axis("secret", None).high) == (-10, 0)
+    overall = axis("overall", None)
+    assert (overall.low, overall.high) == pytest.approx((-30 / 7, 40 / 7))
+    config = parse(
+        {"name": "x", "judge": {"model": "fake:", "dimensions": [
+            {"name": "warmth", "low": 1, "high": 5, "description": "How warm."}]}}, "test",
+    )  # fmt: skip
+    assert (axis("warmth", config).low, axis("warmth", config).high) == (1, 5)
+    assert (axis("odd", None, np.array([np.nan, 2.5])).low, axis("odd", None).high) == (2, 10)

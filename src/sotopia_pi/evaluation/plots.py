@@ -63,9 +63,12 @@ def histogram(title: str, axis: Axis, first: Series, second: Series | None = Non
     return svg(title, told, (_WIDTH, bottom + _BOTTOM), "".join(parts), _told_bins(axis, shown, top))
 
 
-def scatter(title: str, axis: Axis, x: Series, y: Series) -> str:
-    """`y` against `x`, score by score: a circle's area is how many pairs lie there, the dashed line is equality."""
-    found = correlated(x.values, y.values)
+def scatter(title: str, axis: Axis, x: Series, y: Series, known: Correlated | None = None) -> str:
+    """`y` against `x`, score by score: a circle's area is how many pairs lie there, the dashed line is equality.
+
+    `known` is their correlation where it has been computed already.
+    """
+    found = known or correlated(x.values, y.values)
     cells = _cells(axis, found)
     bottom = _TOP + _PLOT
     parts = []

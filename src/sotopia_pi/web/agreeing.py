@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from sotopia_pi.evaluation import plots
-from sotopia_pi.evaluation.correlations import correlated
+from sotopia_pi.evaluation.correlations import Correlated, correlated
 from sotopia_pi.evaluation.statistics import paired
 from sotopia_pi.ratings.verifier import VERIFIER
 from sotopia_pi.web import scoring
@@ -55,14 +55,13 @@ def _numbers(asked: Asked, current: Snapshot, x: str, y: str, dimension: str) ->
     scores = scoring.score(current, x, dimension), scoring.score(current, y, dimension)
     both = within & ~np.isnan(scores[0]) & ~np.isnan(scores[1])
     names = scoring.shown(x), scoring.shown(y)
-    axis = scoring.axis(dimension, asked.home.config, scores[0][both], scores[1][both])
-    across, up = (plots.Series(name, values[both]) for name, values in zip(names, scores, strict=True))
-    everybody = _row(current, "all policies", both, scores)
-    by_policy = [
-        _row(current, policy, own, scores)
-        for policy in policies(current)
-        if (own := both & current.where("player", {policy})).any()
-    ]
+    rows = current.rows(both)
+    held = _Held(scores[0][rows], scores[1][rows], current.labels("scenario").codes[rows])
+    axis = scoring.axis(dimension, asked.home.config, held.x, held.y)
+    across, up = plots.Series(names[0], held.x), plots.Series(names[1], held.y)
+    together = correlated(held.x, held.y)
+    everybody = _row("all policies", held, together)
+    by_policy = _by_policy(current, rows, held)
     return {
         "names": names,
         "verified": VERIFIER in (x, y),
@@ -72,18 +71,41 @@ def _numbers(asked: Asked, current: Snapshot, x: str, y: str, dimension: str) ->
         "gaps": _gaps(by_policy),
         "raters": [_of_rater(current, rater, own, within, both) for rater, own in zip((x, y), scores, strict=True)],
         "figures": [
-            Markup(plots.scatter(axis.name, axis, across, up)),
+            Markup(plots.scatter(axis.name, axis, across, up, together)),
             Markup(plots.histogram(f"{axis.name}, roles that both rated", axis, across, up)),
         ],
     }
 
 
-def _row(current: Snapshot, name: str, mask: Mask, scores: Sequence[npt.NDArray[np.float64]]) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True, eq=False)
+class _Held:
+    """The roles that both raters scored: the scores of either and the scenario's code."""
+
+    x: npt.NDArray[np.float64]
+    y: npt.NDArray[np.float64]
+    scenario: npt.NDArray[np.int32]
+
+
+def _by_policy(current: Snapshot, rows: npt.NDArray[np.intp], held: _Held) -> list[dict[str, Any]]:
+    """One entry per policy that has such a role."""
+    player = current.labels("player")
+    codes = player.codes[rows]
+    order = np.argsort(codes, kind="stable")
+    ends = np.cumsum(np.bincount(codes, minlength=len(player.names)))
+    found = []
+    for policy in policies(current):
+        code = player.names.index(policy)
+        at = order[ends[code - 1] if code else 0 : ends[code]]
+        if len(at):
+            own = _Held(held.x[at], held.y[at], held.scenario[at])
+            found.append(_row(policy, own, correlated(own.x, own.y)))
+    return found
+
+
+def _row(name: str, held: _Held, found: Correlated) -> dict[str, Any]:
     """One policy's numbers; the difference is y minus x."""
-    x, y = scores[0][mask], scores[1][mask]
-    gap = paired(y, x, current.labels("scenario").codes[mask])
-    found = correlated(x, y)
-    means = [float(values.mean()) if len(values) else None for values in (x, y)]
+    gap = paired(held.y, held.x, held.scenario)
+    means = [float(values.mean()) if len(values) else None for values in (held.x, held.y)]
     together = {"pearson": found.pearson, "spearman": found.spearman, "why": found.why}
     return {"policy": name, "means": means, **asdict(gap), **together}
 
