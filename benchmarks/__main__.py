@@ -1,6 +1,6 @@
 """What the hot paths cost on this machine, each against its plain alternative in the same run.
 
-python -m benchmarks [NAME …]      startup, episodes, generation, training, peer;
+python -m benchmarks [NAME …]      startup, episodes, generation, training, peer, view;
                                    scale, preparation, gpu only when they are named
 """
 
@@ -21,6 +21,7 @@ from benchmarks.peer import peer
 from benchmarks.preparation import preparation
 from benchmarks.scale import scale
 from benchmarks.training import training
+from benchmarks.view import view
 
 WEIGHTS = "smollm2-135m"
 
@@ -115,6 +116,7 @@ BENCHMARKS: dict[str, Callable[[], list[tuple[str, str]]]] = {
     "generation": generation,
     "training": training,
     "peer": peer,
+    "view": view,
     "scale": scale,
     "preparation": preparation,
     "gpu": gpu,

@@ -6,6 +6,8 @@ import asyncio
 import threading
 
 from sotopia_pi.errors import StoreError
+from sotopia_pi.web.listing import listing
+from sotopia_pi.web.runs import figures_of
 from sotopia_pi.web.search import close_indexes, text_index
 from sotopia_pi.web.site import Site
 from sotopia_pi.web.snapshot import live
@@ -33,6 +35,8 @@ def _load(site: Site, ending: threading.Event) -> None:
             return
         try:
             text_index(site, name).extend(live(site, name).current())
+            figures_of(site, name)
+            listing(site, name, {})
         except StoreError:  # the page that needs it says so
             continue
 

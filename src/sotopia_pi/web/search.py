@@ -78,7 +78,7 @@ class TextIndex:
         self._building: threading.Thread | None = None
         self._stop = threading.Event()
         self._seen: tuple[Snapshot, int] | None = None
-        self._followed = 0.0
+        self._added, self._followed = 0, 0.0
         self._stamped: tuple[Snapshot, list[str]] | None = None
         self._places = np.zeros(0, dtype=np.intp)
         self._results: OrderedDict[tuple[str, ...], Mask] = OrderedDict()
@@ -146,6 +146,8 @@ class TextIndex:
                     self._add(batch, said)
             except (StoreError, sqlite3.Error):  # the next search tries again; until then the page shows how far it is
                 return
+        with self._lock:
+            self._follow(snapshot, at_once=True)
 
     def _add(self, batch: dict[str, str], said: dict[str, str]) -> None:
         connection = self._connection
@@ -157,6 +159,7 @@ class TextIndex:
             texts = [(id, said.get(key) or "") for id, key, _ in rows]
             connection.executemany("INSERT INTO words (rowid, said) VALUES (?, ?)", texts)
         self._held |= {key: (id, stamp) for id, key, stamp in rows}
+        self._added += len(rows)
 
     def _stamps(self, snapshot: Snapshot) -> list[str]:
         """What changes when an episode is played anew under the same key."""
@@ -169,19 +172,19 @@ class TextIndex:
 
     # Searching
 
-    def _follow(self, snapshot: Snapshot) -> None:
+    def _follow(self, snapshot: Snapshot, *, at_once: bool = False) -> None:
         """Brings the episode of each entry up to date; an entry of what was played anew leads nowhere."""
-        now, held_now = time.monotonic(), len(self._held)
+        now, added = time.monotonic(), self._added
         if self._seen is not None and self._seen[0] is snapshot:
-            growing = self._building is not None and self._building.is_alive()
-            if self._seen[1] == held_now or (growing and now - self._followed < _PAUSE):
+            growing = self._building is not None and self._building.is_alive() and not at_once
+            if self._seen[1] == added or (growing and now - self._followed < _PAUSE):
                 return
         places = np.full(max((id for id, _ in self._held.values()), default=0) + 1, -1, dtype=np.intp)
         for place, (key, stamp) in enumerate(zip(snapshot.keys, self._stamps(snapshot), strict=True)):
             id, held = self._held.get(key, (0, ""))
             if held == stamp:
                 places[id] = place
-        self._places, self._seen, self._followed = places, (snapshot, held_now), now
+        self._places, self._seen, self._followed = places, (snapshot, added), now
         self._results.clear()
 
     def _match(self, wanted: tuple[str, ...], snapshot: Snapshot) -> Mask:
