@@ -178,3 +178,10 @@ def test_two_hundred_thousand_points_take_well_under_a_tenth_of_a_second():
             seconds.append(time.process_time() - started)
         assert min(seconds) < 0.25  # measured: 0.01 to 0.05 on an idle core
         assert len(drawn) < 150_000
+
+
+@pytest.mark.parametrize("digits", [0, 2, 4, 12])
+def test_spearman_agrees_with_scipy_for_scores_of_any_precision(digits):
+    x, y = np.random.default_rng(digits).normal(0, 4, (2, 500)).round(digits)
+    found = correlated(x, x + y)
+    assert found.spearman == pytest.approx(stats.spearmanr(x, x + y).statistic, abs=1e-9)
