@@ -79,7 +79,9 @@ def test_no_query_is_an_error(tmp_path_factory: pytest.TempPathFactory, queries:
         wanted = terms(query)
         assert len(wanted) <= 16
         if wanted:
-            assert connection.execute("SELECT rowid FROM words WHERE words MATCH ?", (" ".join(wanted),)).fetchall() == []
+            assert (
+                connection.execute("SELECT rowid FROM words WHERE words MATCH ?", (" ".join(wanted),)).fetchall() == []
+            )
     connection.close()
 
 
