@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import episode, price_task, turn
 
@@ -38,6 +39,16 @@ def hits(index: TextIndex, snapshot: Snapshot, query: str) -> str:
     return "".join(key for key, hit in zip(snapshot.keys, found.episodes, strict=True) if hit)
 
 
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[TextIndex, Snapshot]]:
+    folder = tmp_path_factory.mktemp("search")
+    store, snapshot = opened(folder)
+    index = TextIndex(store, folder)
+    yield index, snapshot
+    index.close()
+    store.close()
+
+
 @pytest.mark.parametrize(
     ("query", "expected"),
     [
@@ -62,26 +73,21 @@ def hits(index: TextIndex, snapshot: Snapshot, query: str) -> str:
         ("\x00lamp", "ab"),
     ],
 )
-def test_queries(tmp_path: Path, query: str, expected: str) -> None:
-    store, snapshot = opened(tmp_path)
-    index = TextIndex(store, tmp_path)
-    assert hits(index, snapshot, query) == expected
-    index.close()
-    store.close()
+def test_queries(searched: tuple[TextIndex, Snapshot], query: str, expected: str) -> None:
+    assert hits(*searched, query) == expected
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(deadline=None)
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=60), max_size=40))
-def test_no_query_is_an_error(tmp_path_factory: pytest.TempPathFactory, queries: list[str]) -> None:
+def test_no_query_is_an_error(queries: list[str]) -> None:
     connection = sqlite3.connect(":memory:")
     connection.execute("CREATE VIRTUAL TABLE words USING fts5(said, content='')")
     for query in (*queries, " ".join(queries)):
         wanted = terms(query)
         assert len(wanted) <= 16
         if wanted:
-            assert (
-                connection.execute("SELECT rowid FROM words WHERE words MATCH ?", (" ".join(wanted),)).fetchall() == []
-            )
+            rows = connection.execute("SELECT rowid FROM words WHERE words MATCH ?", (" ".join(wanted),))
+            assert rows.fetchall() == []
     connection.close()
 
 

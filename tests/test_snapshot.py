@@ -132,7 +132,7 @@ def test_an_empty_store_has_no_rows(tmp_path: Path) -> None:
         found = Live(store).current()
     assert (len(found), found.policies(), found.raters()) == (0, [], [])
     assert not found.where("player", ["bc"]).any()
-    assert found.stored_order.tolist() == []
+    assert found.stored_rows.tolist() == []
 
 
 def test_a_snapshot_follows_the_store_and_stays_while_nothing_changes(tmp_path: Path) -> None:

@@ -235,7 +235,7 @@ def _by_role(here: Place, shown: Episode, task: SocialTask) -> list[dict[str, An
                     }
                     for r in own
                 ],
-                "dimensions": list(names),
+                "dimensions": sorted(names, key=lambda name: name != "goal"),
             }
         )
     return made

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from threading import Lock
 
 import numpy as np
-import numpy.typing as npt
 
 from sotopia_pi.web.filters import Filters, fitted, mask, parse
 from sotopia_pi.web.search import text_index
@@ -98,8 +97,8 @@ class _Cache:
                 self._kept.move_to_end(name)
                 _, _, rows, order = self._kept[name]
                 return rows, order
-        rows = snapshot.rows(mask(filters, snapshot, said))
-        order = _sorted(snapshot, filters, rows)
+        wanted = mask(filters, snapshot, said)
+        rows, order = snapshot.rows(wanted), _sorted(snapshot, filters, wanted)
         with self._lock:
             # The snapshot and the mask are kept with it, so that their ids stay theirs.
             self._kept[name] = snapshot, said, rows, order
@@ -114,19 +113,19 @@ def _cache(site: Site, name: str) -> _Cache:
     return found
 
 
-def _sorted(snapshot: Snapshot, filters: Filters, rows: Indices) -> Indices:
+def _sorted(snapshot: Snapshot, filters: Filters, wanted: Mask) -> Indices:
     """The episodes of rows, each once, sorted; equal ones as they are stored, those without a score last."""
-    episodes: npt.NDArray[np.intp] = snapshot.column("episode")[rows].astype(np.intp)
-    stored = snapshot.stored_order[episodes]
+    rows: Indices = snapshot.stored_rows[wanted[snapshot.stored_rows]]
     match filters.sort:
         case "highest" | "lowest":
             scores = snapshot.score(filters.rater, filters.dimension)[rows]
-            order = np.lexsort((stored, -scores if filters.sort == "highest" else scores))
+            rows = rows[np.argsort(-scores if filters.sort == "highest" else scores, kind="stable")]
         case "longest" | "shortest":
             turns = snapshot.column("turns")[rows].astype(np.int64)
-            order = np.lexsort((stored, -turns if filters.sort == "longest" else turns))
-        case _:
-            order = np.argsort(stored, kind="stable")
-    _, first = np.unique(episodes[order], return_index=True)
-    found: Indices = episodes[order][np.sort(first)]
+            rows = rows[np.argsort(-turns if filters.sort == "longest" else turns, kind="stable")]
+    episodes: Indices = snapshot.column("episode")[rows].astype(np.intp)
+    places = np.arange(len(episodes))
+    first = np.zeros(snapshot.episodes, dtype=np.intp)
+    first[episodes[::-1]] = places[::-1]  # the last one written is the first in the list
+    found: Indices = episodes[first[episodes] == places]
     return found

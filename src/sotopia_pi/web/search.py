@@ -30,7 +30,8 @@ _VERSION = 1
 _TABLES = """
 CREATE TABLE episodes (id INTEGER PRIMARY KEY, key TEXT NOT NULL, stamp TEXT NOT NULL);
 CREATE INDEX episodes_by_key ON episodes (key);
-CREATE VIRTUAL TABLE words USING fts5(said, content='', tokenize='unicode61 remove_diacritics 2');
+CREATE VIRTUAL TABLE words USING fts5(said, content='', prefix='2 3',
+  tokenize='unicode61 remove_diacritics 2');
 """
 _BATCH = 500
 _MOST_TERMS = 16
@@ -190,9 +191,10 @@ class TextIndex:
     def _match(self, wanted: tuple[str, ...], snapshot: Snapshot) -> Mask:
         found = np.zeros(snapshot.episodes, dtype=bool)
         if wanted:
-            query = "SELECT rowid FROM words WHERE words MATCH ?"
-            rows = self._connection.execute(query, (" ".join(wanted),)).fetchall()
-            ids = np.array(rows, dtype=np.intp).reshape(-1)
+            # One text with all numbers: 100,000 rows would each pass through Python.
+            query = "SELECT group_concat(rowid, ' ') FROM words WHERE words MATCH ?"
+            (text,) = self._connection.execute(query, (" ".join(wanted),)).fetchone()
+            ids = np.array((text or "").split(), dtype=np.intp)
             places = self._places[ids[ids < len(self._places)]]
             found[places[places >= 0]] = True
         return found

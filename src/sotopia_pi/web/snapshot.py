@@ -117,18 +117,11 @@ class Snapshot:
         return np.full(len(self), np.nan) if found is None else found.deals
 
     @cached_property
-    def stored_order(self) -> npt.NDArray[np.intp]:
-        """The place of each episode in the order of stages, tasks and repeats."""
-        first = self.first
-        columns = (
-            self._columns["repeat"][first],
-            self._labels["task"].codes[first],
-            self._labels["stage"].ranks()[first],
-        )
-        order = np.lexsort(columns)
-        place = np.empty(len(order), dtype=np.intp)
-        place[order] = np.arange(len(order))
-        return place
+    def stored_rows(self) -> Indices:
+        """All rows in the order of stages, tasks, repeats, keys and roles."""
+        stages, tasks = self._labels["stage"].ranks(), self._labels["task"].codes
+        found: Indices = np.lexsort((self._columns["repeat"], tasks, stages))
+        return found
 
 
 @dataclass(slots=True)
