@@ -70,6 +70,7 @@ def _pages(address: str) -> dict[str, str]:
     text = _get(f"{address}{run}/episodes?sort=longest")
     key = re.findall(r"/episodes/([0-9a-f]{16})", text)[0]
     task = re.findall(r"/tasks/([0-9a-f]{16})", _get(f"{address}{run}/tasks"))[0]
+    compared = re.findall(r"/compare/([0-9a-f]{16})", _get(f"{address}{run}/compare"))[0]
 
     def lists(**filters: str) -> str:
         return f"{run}/episodes?{urlencode(filters)}"
@@ -101,6 +102,11 @@ def _pages(address: str) -> dict[str, str]:
         "… in a filtered list": f"{run}/episodes/{key}?{urlencode({'text': 'fair', 'sort': 'highest'})}",
         "… as one role saw it": f"{run}/episodes/{key}?view=1&show=raw",
         "… with its prompts": f"{run}/episodes/{key}?show=prompts&turn=9",
+        "two policies": f"{run}/compare?a=bc%2Bsr&b=base",
+        "… by a judge, in every stage": f"{run}/compare?{urlencode({'rater': JUDGE, 'stage': 'all', 'group': 'all'})}",
+        "… on one task": f"{run}/compare/{compared}?a=bc%2Bsr&b=base&role=1",
+        "two raters": f"{run}/agreement",
+        "… in every stage": f"{run}/agreement?stage=all&group=all",
     }
 
 

@@ -23,7 +23,7 @@ from sotopia_pi.evaluation import figures, wording
 from sotopia_pi.evaluation.audit import Audited, audit
 from sotopia_pi.evaluation.records import Result
 from sotopia_pi.evaluation.summary import comparisons, default_pairs, evaluations, policy_order
-from sotopia_pi.evaluation.theme import page_css
+from sotopia_pi.evaluation.theme import shared_css
 
 SCHEMA_VERSION = 1
 
@@ -133,7 +133,7 @@ def _render(data: ReportData, content: Mapping[str, Any]) -> str:
     page = environment().get_template("report.html.j2")
     return page.render(
         report=content,
-        css=Markup(page_css()),
+        css=Markup(shared_css()),
         settings=settings(content["evaluations"], content["comparisons"]),
         loss_figures=loss_figures(content["curves"]),
         samples={policy: shown for policy, shown in samples.items() if shown},

@@ -23,7 +23,7 @@ CONFIDENCE = 0.95
 _ROUNDING = 1e-12
 
 Floats = npt.NDArray[np.float64]
-#: One label per value.
+#: One label per value; an array of small whole numbers from 0 is counted without looking at each in Python.
 Clusters = Sequence[Hashable] | npt.NDArray[np.integer]
 
 
@@ -90,25 +90,24 @@ def _scale(numbers: Floats) -> float:
 
 def _mean_and_error(numbers: Floats, clusters: Clusters, scale: float) -> tuple[float | None, float, int]:
     """Mean, standard error and number of clusters; what is only rounding at this `scale` of values becomes zero."""
-    index, groups = _numbered(clusters)
     if not len(numbers):
         return None, 0.0, 0
+    index = _places(clusters)
     mean = float(numbers.mean())
+    groups = int(np.count_nonzero(np.bincount(index)))
     if groups < 2:
         return mean, 0.0, groups
-    sums = np.bincount(index, weights=numbers - mean, minlength=groups)
+    sums = np.bincount(index, weights=numbers - mean)
     error = float(np.sqrt(groups / (groups - 1) * np.square(sums).sum())) / len(numbers)
     smallest = scale * _ROUNDING
     return (mean if abs(mean) > smallest else 0.0), (error if error > smallest else 0.0), groups
 
 
-def _numbered(clusters: Clusters) -> tuple[npt.NDArray[np.intp], int]:
-    """Each value's cluster as a number, and how many clusters there are."""
+def _places(clusters: Clusters) -> npt.NDArray[np.integer]:
     if isinstance(clusters, np.ndarray):
-        labels, index = np.unique(clusters, return_inverse=True)
-        return index.reshape(-1), len(labels)
-    known: dict[Hashable, int] = {}
-    return np.array([known.setdefault(cluster, len(known)) for cluster in clusters], dtype=np.intp), len(known)
+        return clusters
+    labels: dict[Hashable, int] = {}
+    return np.array([labels.setdefault(cluster, len(labels)) for cluster in clusters], dtype=np.intp)
 
 
 def _interval(mean: float | None, error: float, groups: int) -> tuple[float | None, float | None]:

@@ -15,7 +15,19 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from sotopia_pi.errors import SotopiaError, StoreError
-from sotopia_pi.web import assets, episode, episodes, playing, rating, reading, runs, studying, tasks
+from sotopia_pi.web import (
+    agreeing,
+    assets,
+    comparing,
+    episode,
+    episodes,
+    playing,
+    rating,
+    reading,
+    runs,
+    studying,
+    tasks,
+)
 from sotopia_pi.web.guard import Guard
 from sotopia_pi.web.rendering import fault, page
 from sotopia_pi.web.site import Site
@@ -33,6 +45,8 @@ def application(site: Site, hosts: Collection[str] = ()) -> Starlette:
             *tasks.ROUTES,
             *episodes.ROUTES,
             *episode.ROUTES,
+            *comparing.ROUTES,
+            *agreeing.ROUTES,
             *playing.ROUTES,
             *rating.ROUTES,
             *studying.ROUTES,
