@@ -181,7 +181,8 @@ class RoundConfig(_Section):
     and `sampling` override the run's. `replay` adds the examples selected by earlier rounds to this round's. `rater` is
     whose scores select: `auto` takes the verifier for verified tasks and the judge for open ones, `judge` the run's
     judge for all; any other rater by its name, as reports give it. `episodes` names imported episodes ("import/NAME")
-    that are rated already and are used in place of playing any. `update` says how the policy learns from what is
+    that are rated already and are used in place of playing any; with `rater = "none"` they need no ratings, and every
+    role counts the same. `update` says how the policy learns from what is
     selected: `sft` imitates it, `dpo` prefers it to what was not selected.
     """
 
@@ -341,6 +342,8 @@ class Config(_Section):
                     raise ValueError(f"round {item.name!r} refers to {earlier!r}, which is no earlier round")
             if item.rater == "judge" and self.judge is None:
                 raise ValueError(f"round {item.name!r} selects by the judge, and there is none; add [judge] model = …")
+            if item.rater == "none" and (item.episodes is None or item.update == "dpo"):
+                raise ValueError(f"round {item.name!r} has the rater 'none', which is for imitating imported episodes")
             if self.training_of(item).keep == "best_play" and not self.world.dev:
                 raise ValueError(f"round {item.name!r} keeps the epoch that plays best; add world.dev tasks to play")
             if "turn" in (self.sampling_of(item).layout, self.evaluation_sampling().layout):
