@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from dialogue_files import DEALS, TRANSCRIPT, bargain, camp, files, write_json, write_rows
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sotopia_pi.cli.data import DIALOGUES
@@ -289,6 +289,7 @@ def test_the_same_id_for_another_dialogue(store: Store, tmp_path: Path) -> None:
     assert "another dialogue with it is stored" in import_dialogues(store, [path], "casino", "c").problems[0].reason
 
 
+@settings(max_examples=40)
 @given(st.lists(st.dictionaries(st.text(max_size=4), st.text(max_size=8) | st.lists(st.text(max_size=3)), max_size=3)))
 def test_every_object_of_a_list_is_found(tmp_path_factory: pytest.TempPathFactory, records: list[Any]) -> None:
     path = write_json(tmp_path_factory.mktemp("lists") / "list.json", records)
@@ -372,6 +373,7 @@ def test_nobody_as_rater_is_for_imported_episodes(tmp_path: Path, capsys: pytest
     assert "rater 'none', which is for imitating imported episodes" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_policy_is_trained_on_them(weights: str, tmp_path: Path) -> None:
     import tiny
 
