@@ -88,7 +88,7 @@ def test_outcomes_are_what_the_files_say(kind: str, store: Store, tmp_path: Path
     count, goals = TOLD[kind]
     assert (report.stored["import/people"], report.problems, len(found)) == (count, [], count)
     task, episode, ratings = found[0]
-    assert episode.players == ("human", "human") and episode.completed
+    assert episode.players == ("human:people", "human:people") and episode.completed
     assert {rating.rater for rating in ratings.values()} == {"outcome"}
     for role, goal in enumerate(goals):
         assert ratings[role].scores.get("goal") == (None if goal is None else pytest.approx(goal))

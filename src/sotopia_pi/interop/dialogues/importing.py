@@ -1,4 +1,4 @@
-"""Imports dialogues between people into a run: tasks, episodes played by `human`, and ratings where there are any.
+"""Imports dialogues between people into a run: tasks, episodes played by `human:NAME`, and ratings if any.
 
 Like published episodes: a batch to a transaction, each dialogue once, every record that is left out named.
 """
@@ -11,6 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from sotopia_pi.episodes.people import HUMAN
 from sotopia_pi.episodes.records import ActionType, Episode, StopReason
 from sotopia_pi.interop.dialogues import casino, craigslist, dealornodeal, persuasion, transcript
 from sotopia_pi.interop.dialogues.records import Dialogue, Found
@@ -22,8 +23,6 @@ from sotopia_pi.records import content_hash
 from sotopia_pi.store import Store
 from sotopia_pi.store.imports import Batch, Original
 
-#: Who plays the roles of imported dialogues.
-HUMAN = "human"
 _BATCH = 200
 
 
@@ -49,6 +48,7 @@ class _Import:
     store: Store
     stage: str
     kind: str
+    player: str
     format: Format
     report: Report = field(default_factory=Report)
     seen: dict[str, tuple[str, int]] = field(default_factory=dict)
@@ -60,7 +60,7 @@ def import_dialogues(store: Store, paths: Sequence[Path], format: str, name: str
     What is kept of a record is what became of it and a hash by which a second import knows it: nothing that is not
     part of the dialogue. StoreError for files that are not of the format.
     """
-    job = _Import(store, stage_of(name), f"dialogues/{name}", FORMATS[format])
+    job = _Import(store, stage_of(name), f"dialogues/{name}", f"{HUMAN}{name}", FORMATS[format])
     job.report.stored[job.stage] += 0
     found = _once(job, job.format.find(paths))
     while page := list(islice(found, _BATCH)):
@@ -89,7 +89,7 @@ def _keep(job: _Import, page: Sequence[Found]) -> None:
     for record in page:
         try:
             dialogue = job.format.read(record.value)
-            episode, ratings = _episode(job.stage, record.id, dialogue)
+            episode, ratings = _episode(job, record.id, dialogue)
         except RecordError as error:
             job.report.problem(record.file, record.number, str(error), record.id)
             continue
@@ -109,13 +109,13 @@ def _keep(job: _Import, page: Sequence[Found]) -> None:
     job.report.stored[job.stage] += len(batch.episodes)
 
 
-def _episode(stage: str, id: str, dialogue: Dialogue) -> tuple[Episode, tuple[Rating, ...]]:
+def _episode(job: _Import, id: str, dialogue: Dialogue) -> tuple[Episode, tuple[Rating, ...]]:
     left = dialogue.turns[-1].action.type is ActionType.LEAVE
     episode = Episode(
-        key=content_hash({"stage": stage, "dialogue": id}),
+        key=content_hash({"stage": job.stage, "dialogue": id}),
         task_id=dialogue.task.id,
-        stage=stage,
-        players=(HUMAN,) * len(dialogue.task.roles),
+        stage=job.stage,
+        players=(job.player,) * len(dialogue.task.roles),
         turns=dialogue.turns,
         stop_reason=StopReason.LEFT if left else StopReason.LIMIT,
     )
