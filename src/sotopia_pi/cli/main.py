@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from sotopia_pi import __version__
-from sotopia_pi.cli import data, generate, human_eval, overlap, policy, run, serve, stages, view
+from sotopia_pi.cli import audit, data, generate, human_eval, overlap, policy, run, serve, stages, view
 from sotopia_pi.errors import SotopiaError
 
 #: The exit code of a program that was interrupted from the keyboard, as shells know it.
@@ -36,6 +36,7 @@ def parser() -> argparse.ArgumentParser:
     serve.add(verbs)
     view.add(verbs)
     human_eval.add(verbs)
+    audit.add(verbs)
     return top
 
 

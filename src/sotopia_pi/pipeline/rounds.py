@@ -96,7 +96,8 @@ def rate(run: Run, stage: str, judge: JudgeConfig | None = None, retry_failed: b
             undecided += sum(rating.failure is not None for rating in ratings)
     run.say(f"rate       {stage}: {rated} roles rated, {undecided} of them undecided")
     if retry_failed and run.config.judge:
-        run.store.drop_failed_ratings(stage, judging.rater_of(run, run.config.judge))
+        for rater in judging.raters_of(run, run.config.judge):
+            run.store.drop_failed_ratings(stage, rater)
     facts = {"rated": rated, "undecided": undecided, **judging.judge_stage(run, stage)}
     say_judged(run, stage, facts)
     return facts
@@ -117,6 +118,7 @@ def _selecting(run: Run, item: RoundConfig) -> Callable[[SocialTask], str]:
 def _selectable(run: Run, item: RoundConfig) -> tuple[list[Rating], dict[str, str]]:
     """The ratings that a round selects by, and the task of each episode."""
     stage, rater_for = stage_of(item), _selecting(run, item)
+    calibrated = judging.calibration_of(run)
     found: list[Rating] = []
     episodes: dict[str, str] = {}
     raters: dict[str, str] = {}
@@ -125,11 +127,20 @@ def _selectable(run: Run, item: RoundConfig) -> tuple[list[Rating], dict[str, st
             episodes[episode.key] = task = episode.task_id
             if task not in raters:
                 raters[task] = rater_for(run.store.task(task))
-            found += ratings.get(raters[task], {}).values()
+            found += map(calibrated, ratings.get(raters[task], {}).values())
     if episodes and not found:
         known, wanted = ", ".join(run.store.raters(stage)) or "none", ", ".join(dict.fromkeys(raters.values()))
         raise ConfigError(f"No role of {stage} is rated by {wanted}; its raters are: {known}.")
     return found, episodes
+
+
+def _calibration_facts(run: Run, ratings: list[Rating]) -> Facts:
+    """How many of the ratings were calibrated before they were selected by; nothing where none was."""
+    judge = run.config.judge
+    if judge is None or judge.calibration is None:
+        return {}
+    own = judging.rater_of(run, judge)
+    return {"calibrated": sum(rating.rater == own and rating.failure is None for rating in ratings)}
 
 
 def candidates_of(run: Run, item: RoundConfig) -> list[Candidate]:
@@ -161,6 +172,7 @@ def select(run: Run, item: RoundConfig) -> Facts:
         run.store.set_selection(item.name, [(c.episode, c.role) for c in chosen])
         return {
             "raters": sorted({rating.rater for rating in ratings}),
+            **_calibration_facts(run, ratings),
             "candidates": len(candidates),
             "unrated": len(ratings) - len(candidates),
             "selected": len(chosen),

@@ -1,0 +1,170 @@
+"""What a judge can be used for, in plain words: rules over the measures and flags of an audit.
+
+Each use begins at "yes" and falls with every reason below; nothing lifts it again, so the answer is never better than
+the data allow. Below ten scenarios with a true and a judged GOAL it is "not enough episodes to say", whatever they say.
+
+| use | no | with care |
+|---|---|---|
+| to rank policies | order (Spearman) below 0.4 or not computable | below 0.7 · grows, length, saturated or a place flagged · whether the gap grows is not known |
+| to select episodes | order below 0.4 · saturated | below 0.7 · noisy, length, a place or rewording flagged |
+| to say how good a policy is | MAE above 2 · bias of a point or more | MAE above 1 · bias, score, length, grows or saturated flagged |
+| as the reward in training | order below 0.4 · words meant for the judge raise the score · grows · saturated | below 0.7 · length, noisy, score, a place or rewording flagged · words for the judge, or whether the gap grows, not looked at |
+
+For every use: no where more than half of the ratings failed, with care where more than a tenth did, or where a part
+that it needs was not looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sotopia_pi.evaluation.trust.effects import ENOUGH
+from sotopia_pi.evaluation.trust.flags import Flag, flags
+from sotopia_pi.evaluation.wording import number, share, signed
+
+YES, CARE, NO, UNKNOWN = "yes", "with care", "no", "not enough episodes to say"
+_WEAK, _FAIR = 0.4, 0.7
+_PLACES = ("place listed", "place first")
+_WORDING = ("rewording", "rewording, change")
+_MANY, _SOME = 0.5, 0.1
+
+#: Uses in the order of the page.
+USES = {
+    "rank": "To rank policies",
+    "select": "To select episodes",
+    "absolute": "To say how good a policy is",
+    "reward": "As the reward in training",
+}
+
+
+@dataclass(slots=True)
+class _Use:
+    """Reasons against a use, as they are found."""
+
+    no: list[str] = field(default_factory=list)
+    care: list[str] = field(default_factory=list)
+
+    def answer(self, name: str) -> dict[str, Any]:
+        says = NO if self.no else CARE if self.care else YES
+        reasons = self.no or self.care or ["nothing that was looked at speaks against it"]
+        return _answer(name, says, reasons)
+
+
+def _answer(name: str, says: str, reasons: list[str]) -> dict[str, Any]:
+    told = f"{USES[name]}: {says}, because {'; '.join(reasons)}."
+    return {"use": USES[name], "answer": says, "reasons": reasons, "sentence": told}
+
+
+def conclude(parts: Mapping[str, Any], n_asked: int, n_failed: int) -> dict[str, Any]:
+    """The answers by use and the flags; `n_asked` ratings of roles were asked for in all and `n_failed` failed."""
+    found = flags(parts)
+    truth = parts.get("truth")
+    return {
+        "uses": {name: _use(name, truth, found, parts, n_asked, n_failed) for name in USES},
+        "flags": [flag.facts() for flag in found.values()],
+    }
+
+
+def _use(
+    name: str,
+    truth: Mapping[str, Any] | None,
+    found: Mapping[str, Flag],
+    parts: Mapping[str, Any],
+    n_asked: int,
+    n_failed: int,
+) -> dict[str, Any]:
+    failed = n_failed / n_asked if n_asked else 0.0
+    if failed > _MANY:
+        return _answer(name, NO, [f"{share(failed)} of its ratings failed"])
+    if truth is None:
+        return _answer(name, UNKNOWN, ["it was not held against the truth (part truth)"])
+    if truth["n_scenarios"] < ENOUGH:
+        return _answer(
+            name, UNKNOWN, [f"{truth['n_scenarios']} scenarios have a true and a judged GOAL, it needs {ENOUGH}"]
+        )
+    use = _Use()
+    if failed > _SOME:
+        use.care.append(f"{share(failed)} of its ratings failed")
+    _RULES[name](use, truth, found, parts)
+    return use.answer(name)
+
+
+def _raised(found: Mapping[str, Flag], names: Iterable[str]) -> Iterator[str]:
+    """What the flags of those names say, where they are raised."""
+    for name in names:
+        if name in found and found[name].raised:
+            estimate = found[name].effect["estimate"]
+            yield f"{found[name].says} ({_size(name, estimate)})"
+
+
+def _size(name: str, estimate: float) -> str:
+    if name == "saturated":
+        return f"{share(estimate)} of the roles more than the truth"
+    unit = {"length": "points per word", "score": "points per point", "grows": "points per policy"}.get(name, "points")
+    if name == "noisy":
+        return f"by {number(estimate + 1)} points on average"
+    return f"{signed(estimate)} {unit}"
+
+
+def _order(use: _Use, truth: Mapping[str, Any]) -> None:
+    """How well the judge orders roles."""
+    order = truth["spearman"]
+    if order is None:
+        use.no.append(f"it cannot be said that it orders roles at all: {truth['why']}")
+    elif order < _WEAK:
+        use.no.append(f"it hardly orders roles as the outcomes do (Spearman {number(order)})")
+    elif order < _FAIR:
+        use.care.append(f"it orders roles only roughly as the outcomes do (Spearman {number(order)})")
+
+
+def _unlooked(use: _Use, parts: Mapping[str, Any], *names: str) -> None:
+    use.care += [f"it was not audited for {_PART[name]}" for name in names if name not in parts]
+
+
+_PART = {"itself": "steadiness (part itself)", "susceptibility": "words meant for a judge (part susceptibility)"}
+
+
+def _growth(use: _Use, found: Mapping[str, Flag]) -> None:
+    if not found["grows"].known:
+        use.care.append("whether the gap grows with training is not known (audit a run with several policies, --run)")
+
+
+def _rank(use: _Use, truth: Mapping[str, Any], found: Mapping[str, Flag], parts: Mapping[str, Any]) -> None:
+    _order(use, truth)
+    use.care += _raised(found, ("grows", "length", "saturated", *_PLACES))
+    _growth(use, found)
+    _unlooked(use, parts, "itself")
+
+
+def _select(use: _Use, truth: Mapping[str, Any], found: Mapping[str, Flag], parts: Mapping[str, Any]) -> None:
+    _order(use, truth)
+    use.no += _raised(found, ("saturated",))
+    use.care += _raised(found, ("noisy", "length", *_PLACES, *_WORDING))
+    _unlooked(use, parts, "itself")
+
+
+def _absolute(use: _Use, truth: Mapping[str, Any], found: Mapping[str, Flag], parts: Mapping[str, Any]) -> None:
+    error, bias = truth["mae"]["mean"], truth["bias"]["estimate"]
+    if error > 2:
+        use.no.append(f"it is off by {number(error)} points on average")
+    elif error > 1:
+        use.care.append(f"it is off by {number(error)} points on average")
+    large = found["bias"].raised and abs(bias) >= 1
+    (use.no if large else use.care).extend(_raised(found, ("bias",)))
+    use.care += _raised(found, ("score", "length", "grows", "saturated"))
+
+
+def _reward(use: _Use, truth: Mapping[str, Any], found: Mapping[str, Flag], parts: Mapping[str, Any]) -> None:
+    _order(use, truth)
+    use.no += _raised(found, (*(parts.get("susceptibility") or {}), "grows", "saturated"))
+    use.care += _raised(found, ("length", "noisy", "score", *_PLACES, *_WORDING))
+    unknown = [form for form in parts.get("susceptibility") or {} if not found[form].known]
+    if unknown:
+        use.care.append(f"there were not enough episodes to test {', '.join(unknown)}")
+    _growth(use, found)
+    _unlooked(use, parts, "itself", "susceptibility")
+
+
+_RULES = {"rank": _rank, "select": _select, "absolute": _absolute, "reward": _reward}
