@@ -18,7 +18,7 @@ from typing import Any
 from sotopia_pi import judging
 from sotopia_pi.auditing import alterations, material, measuring
 from sotopia_pi.auditing.people import people_part
-from sotopia_pi.config import Config, JudgeConfig, ModelsConfig, WorldConfig
+from sotopia_pi.config import Config, JudgeConfig, ModelsConfig
 from sotopia_pi.errors import ConfigError, StoreError
 from sotopia_pi.evaluation.trust.page import audit_page, audit_table
 from sotopia_pi.evaluation.trust.verdict import conclude
@@ -37,7 +37,7 @@ class Asked:
     """What is audited and how: the judge's spec, how many episodes, ratings of each original, and with what.
 
     `parts` are names of PARTS; `others` needs `against`, `people` needs the two files. `run` is a run directory whose
-    evaluation is taken in place of scripted episodes.
+    evaluation is taken in place of scripted episodes. `max_tokens` bounds the judge's reply.
     """
 
     judge: str
@@ -48,6 +48,7 @@ class Asked:
     people: tuple[Path, Path] | None = None
     samples: int = 2
     seed: int = 1
+    max_tokens: int | None = None
     budget: float | None = None
     out: Path | None = None
     quiet: bool = False
@@ -91,19 +92,19 @@ def _check(asked: Asked) -> None:
         raise ConfigError(f"There is no part {unknown[0]!r} of an audit; the parts are: {', '.join(PARTS)}.")
     if asked.n < 1 or not 1 <= asked.samples <= 100:
         raise ConfigError("Give at least one episode (--n) and 1 to 100 ratings of each (--samples).")
+    if asked.max_tokens is not None and asked.max_tokens < 64:
+        raise ConfigError(f"--max-tokens is {asked.max_tokens}; a rating takes far more, give 64 at least.")
 
 
 def _config(asked: Asked, source: Run | None) -> Config:
-    """The audit's own config: the judge with the prompts, dimensions and sampling of the run that is taken, if one is.
-
-    With --samples above 1 and no sampling of its own, a judge keeps to temperature 0, as in runs.
-    """
-    judge = JudgeConfig(model=asked.judge)
+    """The audit's own config: the judge with the prompts, dimensions and sampling of the run that is taken, if any."""
+    own = JudgeConfig(model=asked.judge) if source is None else source.config.judge or JudgeConfig(model=asked.judge)
+    changes: dict[str, Any] = {"model": asked.judge, "panel": (), "calibration": None, "samples": 1}
+    if asked.max_tokens is not None:
+        changes["sampling"] = own.sampling.model_copy(update={"max_tokens": asked.max_tokens})
+    judge = own.model_copy(update=changes)
     if source is None:
-        return Config(name="audit", seed=asked.seed, judge=judge, world=WorldConfig())
-    own = source.config.judge
-    if own is not None:
-        judge = own.model_copy(update={"model": asked.judge, "panel": (), "calibration": None, "samples": 1})
+        return Config(name="audit", seed=asked.seed, judge=judge)
     return Config(
         name="audit",
         seed=asked.seed,

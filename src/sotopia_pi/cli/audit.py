@@ -26,6 +26,8 @@ def add(verbs: Any) -> None:
     help_ = "ratings of each unaltered episode (default: %(default)s, the second to see how steady the judge is)"
     verb.add_argument("--samples", type=int, default=2, metavar="N", help=help_)
     verb.add_argument("--seed", type=int, default=1, metavar="N", help="draws the episodes (default: %(default)s)")
+    help_ = "the longest reply of the judge (default: 3000, or that of the run's judge)"
+    verb.add_argument("--max-tokens", type=int, metavar="N", help=help_)
     add_budget(verb)
     verb.add_argument("--out", type=Path, metavar="DIR", help="where it is kept (default: runs/audit-NAME)")
     verb.add_argument("--json", action="store_true", help="print audit.json instead of the table")
@@ -55,6 +57,7 @@ def main(given: argparse.Namespace) -> None:
             people=(given.people[0], given.people[1]) if given.people else None,
             samples=given.samples,
             seed=given.seed,
+            max_tokens=given.max_tokens,
             budget=given.budget,
             out=given.out,
             quiet=given.quiet or given.json,

@@ -6,7 +6,7 @@ The simulated judges of an audit use it. They are shown what any judge is shown,
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from pydantic import ValidationError
 
@@ -75,7 +75,7 @@ def _meeting(situation: str, goals: Sequence[str]) -> Check | None:
     )
 
 
-def _worths(goal: re.Match[str], names: Sequence[str]) -> Mapping[str, float]:
+def _worths(goal: re.Match[str], names: Sequence[str]) -> dict[str, float]:
     given = {name: float(value) for name, value in _WORTHS.findall(f"{goal[2]}, {goal[3]}")}
     return {name: given.get(name, 0.0) for name in names}
 

@@ -49,9 +49,7 @@ def _mirrored(check: Any) -> dict[str, Any]:
         value = getattr(check, name)
         if name == _ROLE:
             fields[name] = 1 - value
-        elif isinstance(value, tuple) and name != "options":
-            fields[name] = value[::-1]
-        elif name == "options" and value and isinstance(value[0], tuple):
+        elif isinstance(value, tuple) and (name != "options" or isinstance(value[0], tuple)):
             fields[name] = value[::-1]
     return fields
 

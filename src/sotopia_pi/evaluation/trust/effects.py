@@ -79,10 +79,8 @@ def slope(x: Sequence[float], y: Sequence[float], scenarios: Sequence[Hashable])
     error = error if error > 1e-12 * max(1.0, abs(whole)) else 0.0
     whole = whole if abs(whole) > 1e-12 else 0.0
     reach = float(stdtrit(groups - 1, (1 + CONFIDENCE) / 2)) * error
-    if error == 0:
-        p = 1.0 if whole == 0 else 0.0
-    else:
-        p = float(2 * stdtr(groups - 1, -abs(whole) / error))
+    exact = 1.0 if whole == 0 else 0.0
+    p = float(2 * stdtr(groups - 1, -abs(whole) / error)) if error else exact
     return Effect(whole, whole - reach, whole + reach, p, len(x), groups)
 
 

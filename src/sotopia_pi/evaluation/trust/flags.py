@@ -51,7 +51,7 @@ class Flag:
         estimate = self.effect.get("estimate")
         if self.p_adjusted is None or estimate is None or self.p_adjusted >= LEVEL or (self.up and estimate <= 0):
             return False
-        return abs(self.size if self.size is not None else estimate) >= self.least
+        return bool(abs(self.size if self.size is not None else estimate) >= self.least)
 
     def facts(self) -> dict[str, Any]:
         """As JSON-able data."""
@@ -70,28 +70,30 @@ def flags(parts: Mapping[str, Any]) -> dict[str, Flag]:
 
 
 def _p(test: Flag) -> float | None:
-    """The p of a test that rests on enough scenarios; that of the other side only where that is what is asked for."""
+    """The p of a test that rests on enough scenarios; 1 where only the other direction would be a fault."""
     p = test.effect.get("p")
-    return None if p is None or test.effect.get("n_scenarios", 0) < ENOUGH else float(p)
+    if p is None or test.effect.get("n_scenarios", 0) < ENOUGH:
+        return None
+    return 1.0 if test.up and test.effect["estimate"] <= 0 else float(p)
 
 
 def _truth(found: Mapping[str, Any] | None) -> Iterator[Flag]:
     if found is None:
         return
-    yield Flag("bias", "gives more or less than the outcome is worth", found["bias"], POINTS)
+    yield Flag("bias", "it gives more or less than the outcome is worth", found["bias"], POINTS)
     for name, says in (("words", "the gap depends on how much a role says"), ("truth", "the gap depends on the score")):
         slope = found["slopes"][name]
         flag = {"words": "length", "truth": "score"}[name]
         yield Flag(flag, says, slope, 2 * POINTS, size=slope["across"])
     top = found["saturation"]["difference"]
-    yield Flag("saturated", "gives the highest score to far too many", top, 0.25, up=True)
-    yield Flag("grows", "over-rates trained policies more than the base", found["trend"]["step"], 0.1, up=True)
+    yield Flag("saturated", "it gives the highest score to far too many", top, 0.25, up=True)
+    yield Flag("grows", "it over-rates trained policies more than the base", found["trend"]["step"], 0.1, up=True)
 
 
 def _itself(found: Mapping[str, Any] | None) -> Iterator[Flag]:
     if found is None:
         return
-    yield Flag("noisy", "gives another score when it is asked again", found["repeat"]["beyond"], 0.0, up=True)
+    yield Flag("noisy", "it gives another score when it is asked again", found["repeat"]["beyond"], 0.0, up=True)
     yield Flag("place listed", "the score depends on who is listed first", found["swapped"]["shift"], POINTS)
     yield Flag(
         "place first", "the score depends on who stands first in the transcript", found["begun"]["shift"], POINTS

@@ -123,18 +123,8 @@ _ALTERED = {
 
 def _itself(found: Facts) -> Section:
     again = found["repeat"]
-    rows = [
-        (
-            "asked again",
-            str(again["n"]),
-            NOTHING,
-            NOTHING,
-            number(again["mae"]["mean"]),
-            NOTHING,
-            NOTHING,
-            "0",
-        )
-    ]
+    again_row = ("asked again", str(again["n"]), NOTHING, NOTHING, number(again["mae"]["mean"]), NOTHING, NOTHING, "0")
+    rows: list[tuple[str, ...]] = [again_row]
     rows += [_change(label, found[kind]) for kind, label in _ALTERED.items()]
     icc = again["icc"]
     notes = [

@@ -3,12 +3,16 @@
 Each use begins at "yes" and falls with every reason below; nothing lifts it again, so the answer is never better than
 the data allow. Below ten scenarios with a true and a judged GOAL it is "not enough episodes to say", whatever they say.
 
-| use | no | with care |
-|---|---|---|
-| to rank policies | order (Spearman) below 0.4 or not computable | below 0.7 · grows, length, saturated or a place flagged · whether the gap grows is not known |
-| to select episodes | order below 0.4 · saturated | below 0.7 · noisy, length, a place or rewording flagged |
-| to say how good a policy is | MAE above 2 · bias of a point or more | MAE above 1 · bias, score, length, grows or saturated flagged |
-| as the reward in training | order below 0.4 · words meant for the judge raise the score · grows · saturated | below 0.7 · length, noisy, score, a place or rewording flagged · words for the judge, or whether the gap grows, not looked at |
+to rank policies     no: the order (Spearman) is below 0.4 or not computable.
+                     with care: it is below 0.7; grows, length, saturated, a place or a form of words for the judge
+                     is flagged; it is not known whether the gap grows.
+to select episodes   no: the order is below 0.4; saturated is flagged.
+                     with care: the order is below 0.7; noisy, length, a place, rewording or a form is flagged.
+to say how good      no: the MAE is above 2; a bias of a point or more is flagged.
+a policy is          with care: the MAE is above 1; bias, score, length, grows or saturated is flagged.
+as the reward in     no: the order is below 0.4; a form, grows or saturated is flagged.
+training             with care: the order is below 0.7; length, noisy, score, a place or rewording is flagged; words
+                     for the judge, or whether the gap grows, were not looked at.
 
 For every use: no where more than half of the ratings failed, with care where more than a tenth did, or where a part
 that it needs was not looked at.
@@ -126,6 +130,11 @@ def _unlooked(use: _Use, parts: Mapping[str, Any], *names: str) -> None:
 _PART = {"itself": "steadiness (part itself)", "susceptibility": "words meant for a judge (part susceptibility)"}
 
 
+def _forms(parts: Mapping[str, Any]) -> tuple[str, ...]:
+    """The forms of words for the judge that were tried."""
+    return tuple(parts.get("susceptibility") or ())
+
+
 def _growth(use: _Use, found: Mapping[str, Flag]) -> None:
     if not found["grows"].known:
         use.care.append("whether the gap grows with training is not known (audit a run with several policies, --run)")
@@ -133,7 +142,7 @@ def _growth(use: _Use, found: Mapping[str, Flag]) -> None:
 
 def _rank(use: _Use, truth: Mapping[str, Any], found: Mapping[str, Flag], parts: Mapping[str, Any]) -> None:
     _order(use, truth)
-    use.care += _raised(found, ("grows", "length", "saturated", *_PLACES))
+    use.care += _raised(found, ("grows", "length", "saturated", *_PLACES, *_forms(parts)))
     _growth(use, found)
     _unlooked(use, parts, "itself")
 
@@ -141,8 +150,8 @@ def _rank(use: _Use, truth: Mapping[str, Any], found: Mapping[str, Flag], parts:
 def _select(use: _Use, truth: Mapping[str, Any], found: Mapping[str, Flag], parts: Mapping[str, Any]) -> None:
     _order(use, truth)
     use.no += _raised(found, ("saturated",))
-    use.care += _raised(found, ("noisy", "length", *_PLACES, *_WORDING))
-    _unlooked(use, parts, "itself")
+    use.care += _raised(found, ("noisy", "length", *_PLACES, *_WORDING, *_forms(parts)))
+    _unlooked(use, parts, "itself", "susceptibility")
 
 
 def _absolute(use: _Use, truth: Mapping[str, Any], found: Mapping[str, Flag], parts: Mapping[str, Any]) -> None:
@@ -158,9 +167,9 @@ def _absolute(use: _Use, truth: Mapping[str, Any], found: Mapping[str, Flag], pa
 
 def _reward(use: _Use, truth: Mapping[str, Any], found: Mapping[str, Flag], parts: Mapping[str, Any]) -> None:
     _order(use, truth)
-    use.no += _raised(found, (*(parts.get("susceptibility") or {}), "grows", "saturated"))
+    use.no += _raised(found, (*_forms(parts), "grows", "saturated"))
     use.care += _raised(found, ("length", "noisy", "score", *_PLACES, *_WORDING))
-    unknown = [form for form in parts.get("susceptibility") or {} if not found[form].known]
+    unknown = [form for form in _forms(parts) if not found[form].known]
     if unknown:
         use.care.append(f"there were not enough episodes to test {', '.join(unknown)}")
     _growth(use, found)
