@@ -7,15 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import stored
 from support import settings as sets
+from support import stored
 
 from sotopia_pi.cli.main import main
 from sotopia_pi.config import parse
 from sotopia_pi.errors import ConfigError
+from sotopia_pi.evaluation import matchups
+from sotopia_pi.pipeline import prepare_tasks
 from sotopia_pi.ratings.calibration import Calibration, read_calibration
 from sotopia_pi.ratings.panel import combined_score, panel_name, panel_ratings
 from sotopia_pi.ratings.records import DIMENSIONS, Rating
+from sotopia_pi.rundir import Run
 from sotopia_pi.store import Store
 
 DATA = Path(__file__).parents[2] / "shared" / "data" / "sotopia_pi" / "human_eval"
@@ -45,7 +48,7 @@ def raised(content: dict[str, Any]) -> set[str]:
 def test_each_simulated_fault_is_found_by_the_part_that_is_meant_for_it(
     tmp_path: Path, fault: str, part: str, flag: str
 ) -> None:
-    content = audited(tmp_path / "a", f"fake:judge-{fault}", "--n", "28", "--parts", part)
+    content = audited(tmp_path / "a", f"fake:judge-{fault}", "--n", "20", "--parts", part)
     assert flag in raised(content)
     assert list(content["parts"]) == [part]
     assert content["ratings"]["failed"] == 0
@@ -97,7 +100,7 @@ def test_a_judge_that_breaks_the_contract_is_counted_and_good_for_nothing(
 def test_other_judges_rate_the_same_episodes(tmp_path: Path) -> None:
     more = ("--n", "12", "--parts", "others", "--against", "fake:judge-saturated", "fake:judge-length")
     others = audited(tmp_path / "a", "fake:judge-honest", *more)["parts"]["others"]
-    assert [pair["difference"]["estimate"] < 0 for pair in others["pairs"]][0]
+    assert others["pairs"][0]["difference"]["estimate"] < 0
     assert others["n"] == 24
     assert -1 <= others["alpha"]["value"] < 1
 
@@ -113,13 +116,33 @@ def test_people_are_held_against_a_judge(tmp_path: Path) -> None:
 
 def test_the_evaluation_of_a_run_is_audited_by_policy(tmp_path: Path) -> None:
     run, out = tmp_path / "run", tmp_path / "a"
-    values = (*PLAY, "rounds=[]", "world.train={}", "world.test={price=3, meeting=3, fact=3, division=3}")
+    values = (*PLAY, "rounds=[]", "world.train={}", "world.test={price=5, meeting=5}")
     assert main(["run", "--out", str(run), "--quiet", *sets(*values)]) == 0
-    content = audited(out, "fake:judge-honest", "--run", str(run), "--n", "40", "--parts", "truth", "calibration")
-    assert content["n_episodes"] == 40
+    content = audited(out, "fake:judge-honest", "--run", str(run), "--n", "20", "--parts", "truth", "calibration")
+    assert content["n_episodes"] == 20
     assert content["parts"]["truth"]["by"]["policy"].keys() == {"base", "expert", "partner"}
     assert "no policies in order" in content["parts"]["truth"]["trend"]["sentence"]
     assert read_calibration(out / "calibration.json").rater == content["judge"]
+
+
+def test_the_gap_is_followed_from_base_to_the_last_policy(tmp_path: Path) -> None:
+    """Trained policies talk more here, and the judge likes words."""
+    kind = {"method": "bc", "select": {"k": 1}}
+    rounds = [{"name": "bc", **kind}, {"name": "bc+sr", "parent": "bc", **kind, "method": "sr"}]
+    config = parse({"rounds": rounds, "world": {"test": {"division": 12}}}, "test")
+    styles = {"base": "quick", "bc": "fair", "bc+sr": "prying", "partner": "steady"}
+    with Run.open(tmp_path / "run", config, quiet=True) as run:
+        prepare_tasks(run)
+        for policy in ("base", "bc", "bc+sr"):
+            plans = matchups.plans(policy, run.store.tasks("test"), 1, 20, {})
+            run.play(policy, plans, config.sampling, {name: f"scripted:{style}" for name, style in styles.items()})
+    more = ("--run", str(tmp_path / "run"), "--n", "72", "--parts", "truth")
+    truth = audited(tmp_path / "a", "fake:judge-length", *more)["parts"]["truth"]
+    assert truth["trend"]["order"] == ["base", "bc", "bc+sr"]
+    assert truth["trend"]["step"]["n"] == 24
+    assert "from base to bc to bc+sr? " in truth["trend"]["sentence"]
+    gaps = [truth["by"]["policy"][name]["bias"]["estimate"] for name in ("base", "bc", "bc+sr")]
+    assert truth["trend"]["last_minus_first"]["estimate"] == pytest.approx(gaps[2] - gaps[0])
 
 
 @pytest.mark.parametrize(
@@ -237,7 +260,7 @@ def test_selection_sees_calibrated_scores_and_the_store_keeps_those_that_were_gi
     assert facts["calibrated"] == facts["candidates"] == len(goals) == 8
     assert set(goals) <= {9.0, 10.0}
     assert facts["mean_of_candidates"] < 8.5
-    wrong = 'judge={model="fake:judge", calibration="%s"}' % file
+    wrong = judge.replace("fake:judge-saturated", "fake:judge")
     assert main(["tasks", str(tmp_path / "other"), "--quiet", *sets(*made, wrong)]) == 2
     assert "is that of judge:fake:judge-saturated" in capsys.readouterr().err
 

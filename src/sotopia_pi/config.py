@@ -245,7 +245,7 @@ class JudgeConfig(_Section):
     selection then sees calibrated GOAL.
     """
 
-    model: str = ""
+    model: str = Field(default_factory=str)
     panel: tuple[str, ...] = ()
     combine: Literal["median", "trimmed_mean"] = "median"
     calibration: str | None = Field(default=None, min_length=1)
