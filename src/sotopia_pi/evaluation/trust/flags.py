@@ -53,9 +53,20 @@ class Flag:
             return False
         return bool(abs(self.size if self.size is not None else estimate) >= self.least)
 
+    @property
+    def open(self) -> bool:
+        """Whether there were too few episodes to rule out a fault four times as large as matters."""
+        low, high = self.effect.get("ci_low"), self.effect.get("ci_high")
+        if not self.known or self.raised or low is None or high is None:
+            return False
+        estimate = self.effect["estimate"]
+        scale = abs(self.size / estimate) if self.size is not None and estimate else 1.0
+        reach = max(high, 0.0) if self.up else max(abs(low), abs(high))
+        return bool(reach * scale >= max(4 * self.least, POINTS))
+
     def facts(self) -> dict[str, Any]:
         """As JSON-able data."""
-        found = {"name": self.name, "says": self.says, "raised": self.raised, "known": self.known}
+        found = {"name": self.name, "says": self.says, "raised": self.raised, "known": self.known, "open": self.open}
         return {**found, "p_adjusted": self.p_adjusted, "effect": dict(self.effect), "least": self.least}
 
 

@@ -42,7 +42,7 @@ def _faults(flags: Iterable[Facts]) -> Section:
     rows = [
         (
             flag["name"],
-            "found" if flag["raised"] else "not found" if flag["known"] else "cannot be said",
+            _found(flag),
             *_effect(flag["effect"]),
             p_value(flag["p_adjusted"]),
         )
@@ -54,6 +54,14 @@ def _faults(flags: Iterable[Facts]) -> Section:
     )
     head = ("fault", "", "effect", "[95 % CI]", "p")
     return Section("faults", "Faults that were looked for", [Table("Faults", head, rows)], [note])
+
+
+def _found(flag: Facts) -> str:
+    if flag["raised"]:
+        return "found"
+    if flag["open"]:
+        return "not ruled out"
+    return "not found" if flag["known"] else "cannot be said"
 
 
 def _effect(effect: Facts) -> tuple[str, str]:

@@ -14,13 +14,14 @@ as the reward in     no: the order is below 0.4; a form, grows or saturated is f
 training             with care: the order is below 0.7; length, noisy, score, a place or rewording is flagged; words
                      for the judge, or whether the gap grows, were not looked at.
 
-For every use: no where more than half of the ratings failed, with care where more than a tenth did, or where a part
-that it needs was not looked at.
+"With care" also where the interval of a test reaches four times the size that matters: too few episodes to rule the
+fault out. For every use: no where more than half of the ratings failed, with care where more than a tenth did, or
+where a part that it needs was not looked at.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -95,12 +96,12 @@ def _use(
     return use.answer(name)
 
 
-def _raised(found: Mapping[str, Flag], names: Iterable[str]) -> Iterator[str]:
-    """What the flags of those names say, where they are raised."""
-    for name in names:
-        if name in found and found[name].raised:
-            estimate = found[name].effect["estimate"]
-            yield f"{found[name].says} ({_size(name, estimate)})"
+def _weigh(use: _Use, against: list[str], found: Mapping[str, Flag], names: Iterable[str]) -> None:
+    """What the flags of those names say `against` the use where they are raised, and what could not be ruled out."""
+    flagged = [found[name] for name in names if name in found]
+    against += [f"{flag.says} ({_size(flag.name, flag.effect['estimate'])})" for flag in flagged if flag.raised]
+    if doubts := [flag.name for flag in flagged if flag.open]:
+        use.care.append(f"there are too few episodes to rule out: {', '.join(doubts)}")
 
 
 def _size(name: str, estimate: float) -> str:
@@ -142,15 +143,15 @@ def _growth(use: _Use, found: Mapping[str, Flag]) -> None:
 
 def _rank(use: _Use, truth: Mapping[str, Any], found: Mapping[str, Flag], parts: Mapping[str, Any]) -> None:
     _order(use, truth)
-    use.care += _raised(found, ("grows", "length", "saturated", *_PLACES, *_forms(parts)))
+    _weigh(use, use.care, found, ("grows", "length", "saturated", *_PLACES, *_forms(parts)))
     _growth(use, found)
     _unlooked(use, parts, "itself")
 
 
 def _select(use: _Use, truth: Mapping[str, Any], found: Mapping[str, Flag], parts: Mapping[str, Any]) -> None:
     _order(use, truth)
-    use.no += _raised(found, ("saturated",))
-    use.care += _raised(found, ("noisy", "length", *_PLACES, *_WORDING, *_forms(parts)))
+    _weigh(use, use.no, found, ("saturated",))
+    _weigh(use, use.care, found, ("noisy", "length", *_PLACES, *_WORDING, *_forms(parts)))
     _unlooked(use, parts, "itself", "susceptibility")
 
 
@@ -161,14 +162,14 @@ def _absolute(use: _Use, truth: Mapping[str, Any], found: Mapping[str, Flag], pa
     elif error > 1:
         use.care.append(f"it is off by {number(error)} points on average")
     large = found["bias"].raised and abs(bias) >= 1
-    (use.no if large else use.care).extend(_raised(found, ("bias",)))
-    use.care += _raised(found, ("score", "length", "grows", "saturated"))
+    _weigh(use, use.no if large else use.care, found, ("bias",))
+    _weigh(use, use.care, found, ("score", "length", "grows", "saturated"))
 
 
 def _reward(use: _Use, truth: Mapping[str, Any], found: Mapping[str, Flag], parts: Mapping[str, Any]) -> None:
     _order(use, truth)
-    use.no += _raised(found, (*_forms(parts), "grows", "saturated"))
-    use.care += _raised(found, ("length", "noisy", "score", *_PLACES, *_WORDING))
+    _weigh(use, use.no, found, (*_forms(parts), "grows", "saturated"))
+    _weigh(use, use.care, found, ("length", "noisy", "score", *_PLACES, *_WORDING))
     unknown = [form for form in _forms(parts) if not found[form].known]
     if unknown:
         use.care.append(f"there were not enough episodes to test {', '.join(unknown)}")
