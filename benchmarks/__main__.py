@@ -1,7 +1,7 @@
 """What the hot paths cost on this machine, each against its plain alternative in the same run.
 
-python -m benchmarks [NAME …]      startup, episodes, generation, training, peer;
-                                   scale, preparation, gpu only when they are named
+python -m benchmarks [NAME …]      startup, episodes, generation, training, peer, view;
+                                   rating, scale, preparation, gpu only when they are named
 """
 
 from __future__ import annotations
@@ -19,8 +19,10 @@ from pathlib import Path
 from benchmarks.gpu import gpu
 from benchmarks.peer import peer
 from benchmarks.preparation import preparation
+from benchmarks.rating import rating
 from benchmarks.scale import scale
 from benchmarks.training import training
+from benchmarks.view import view
 
 WEIGHTS = "smollm2-135m"
 
@@ -115,12 +117,14 @@ BENCHMARKS: dict[str, Callable[[], list[tuple[str, str]]]] = {
     "generation": generation,
     "training": training,
     "peer": peer,
+    "view": view,
+    "rating": rating,
     "scale": scale,
     "preparation": preparation,
     "gpu": gpu,
 }
 #: What takes too long to be done with all the others, or needs a GPU.
-ON_REQUEST = ("scale", "preparation", "gpu")
+ON_REQUEST = ("rating", "scale", "preparation", "gpu")
 
 
 def main(names: list[str]) -> None:

@@ -6,10 +6,12 @@ import importlib.util
 import os
 import socket
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from browser import opened_browser
+from stores import empty_database
 from support import CAST, offline, price_task
 
 from sotopia_pi.world.records import Character, SocialTask
@@ -50,9 +52,9 @@ def weights() -> str:
     return "smollm2-135m"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """Chromium for the whole session; skips where there is none."""
+    """Chromium for a module; skips where there is none. Its driver runs an event loop, so no asyncio.run beside it."""
     with opened_browser() as opened:
         yield opened
 
@@ -80,3 +82,10 @@ def task() -> SocialTask:
 def characters() -> tuple[Character, ...]:
     """The two who play `task`."""
     return CAST
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def where(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """An empty database."""
+    with empty_database(request.param, tmp_path) as place:
+        yield place

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import tiny
 import torch
 from peft import LoraConfig, get_peft_model
 
@@ -16,6 +17,9 @@ from sotopia_pi.training.lineage import Lineage, write_lineage
 
 EXAMPLES = [("e1", 0), ("e1", 1), ("e2", 0)]
 CURVE = [{"step": 1, "epoch": 0.5, "loss": 3.25, "learning_rate": 1e-3}, {"step": 2, "epoch": 1.0, "loss": 1.5}]
+#: What the reciting policy says, with no token twice: an action as loose JSON, and words after it.
+ACTION = """{"action_type": 'leave','argument':""}"""
+REST = " Grüße ∑ and goodbye"
 
 
 def policy(base: str, target: Path, parent: str = "base", rank: int = 4, scale: float = 1.0, **fields: Any) -> Path:
@@ -40,3 +44,9 @@ def policy(base: str, target: Path, parent: str = "base", rank: int = 4, scale: 
     target.parent.mkdir(parents=True, exist_ok=True)
     write_policy(model, target, finish)
     return target
+
+
+def reciting(folder: Path) -> Path:
+    """The policy `bc`, whose base `reciter` beside it recites `ACTION` and `REST`; its adapter cannot change that."""
+    base = tiny.reciting(ACTION + REST, folder / "reciter")
+    return policy(str(base), folder / "bc")

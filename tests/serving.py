@@ -1,12 +1,15 @@
-"""The mock server beside a test, in a thread of its own, a clock that does not wait, and clients of both."""
+"""The mock server beside a test, a clock that does not wait, clients of both, and plain requests to any server."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 from sotopia_pi.config import EndpointConfig
 from sotopia_pi.models.mockserver import Behaviour, MockServer
@@ -20,6 +23,8 @@ from sotopia_pi.models.remote.spec import parse_spec
 HELLO = [Message(role="system", content="You are Ada."), Message(role="user", content="Turn 1. You begin.")]
 #: Waits so short that a test with real connections does not notice them.
 QUICK = Backoff(0.001, 0.01)
+#: The response format of a reply that is one JSON object.
+JSON = {"type": "json_object"}
 
 
 @contextmanager
@@ -76,3 +81,27 @@ def client(
     urls = ",".join(server if isinstance(server, str) else server.url for server in servers)
     spec = parse_spec(f"openai:{model}@{urls}")
     return RemoteModel(spec, EndpointConfig(**settings), ledger, price, clock, backoff)
+
+
+def post(server: str, body: Any, key: str | None = None, path: str = "/chat/completions") -> tuple[int, Any]:
+    """Status and JSON of the answer."""
+    sent = body if isinstance(body, bytes) else json.dumps(body).encode()
+    headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
+    try:
+        with urlopen(Request(server + path, sent, headers), timeout=60) as reply:
+            return reply.status, json.loads(reply.read())
+    except HTTPError as error:
+        with error:
+            return error.code, json.loads(error.read())
+
+
+def body(**fields: Any) -> dict[str, Any]:
+    """A request for the policy `bc` to reply to `HELLO`; `fields` replace some."""
+    return {"model": "bc", "messages": HELLO, "temperature": 0, **fields}
+
+
+def said(server: str, **fields: Any) -> str:
+    """The text of the reply to `body`."""
+    status, reply = post(server, body(**fields))
+    assert status == 200, reply
+    return str(reply["choices"][0]["message"]["content"])

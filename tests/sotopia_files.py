@@ -1,4 +1,4 @@
-"""Small files in the formats of SOTOPIA's published data; every text is our own."""
+"""Small files in the formats of SOTOPIA's published data, and importing them; every text is our own."""
 
 from __future__ import annotations
 
@@ -7,7 +7,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from sotopia_pi.ratings.records import DIMENSIONS
+from sotopia_pi.episodes.records import Episode
+from sotopia_pi.interop import Report
+from sotopia_pi.interop.episodes import import_episodes
+from sotopia_pi.interop.published import Known
+from sotopia_pi.ratings.records import DIMENSIONS, Rating
+from sotopia_pi.store import Store
+from sotopia_pi.world.records import SocialTask
 
 Record = dict[str, Any]
 
@@ -17,6 +23,10 @@ NAMES = ("Ines Vale", "Tom Reed")
 IDS = ("agent-ines", "agent-tom")
 GOALS = ("Borrow the ladder until Sunday", "Keep the ladder, but stay on good terms")
 SITUATION = "Two neighbours meet at the garden fence"
+#: Where `read` and `only` put episodes.
+STAGE = "import/x"
+#: No imported profiles.
+NOBODY = Known({}, {})
 HINT = "(<strategy_hint>Hint: offer something in return</strategy_hint>)"
 
 
@@ -193,3 +203,16 @@ def profiles(folder: Path, **files: Iterable[Any]) -> Path:
     if "hard" in held:
         (folder / "hard_env_ids.json").write_text(json.dumps(held["hard"]), encoding="utf-8")
     return folder
+
+
+def read(store: Store, path: Path, *records: Any, name: str = "x") -> Report:
+    """Imports the records as episodes of the stage "import/NAME"."""
+    return import_episodes(store, [write(path / f"{name}.jsonl", records)], name)
+
+
+def only(store: Store, path: Path, record: Any) -> tuple[SocialTask, Episode, list[Rating]]:
+    """What the record became, which has to be read."""
+    report = read(store, path, record)
+    assert report.problems == []
+    (found,) = store.episodes(STAGE)
+    return store.task(found.task_id), found, list(store.ratings(STAGE))

@@ -24,15 +24,16 @@ LAYERS = (
     "rundir",
     "judging",
     "auditing",
-    "pipeline",
+    "playing",
     "studies",
+    "pipeline",
     "web",
     "benchmark",
     "cli",
 )
 BASE = ("", "__main__", "garbage", "errors", "records", "config", "prompts", "models")
 #: Which records the store may import besides the base, and who may import the store.
-STORED = ("world.records", "world.checks", "episodes.records", "ratings.records")
+STORED = ("world.records", "world.checks", "episodes.records", "ratings.records", "studies.records")
 HEAVY = ("torch", "transformers", "peft", "scipy", "sqlalchemy", "numpy")
 
 

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import signal
 import socket
-import subprocess
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -19,15 +16,15 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as explored
 from hypothesis import strategies as st
-from support import command, offline, price_task, settings, stored
+from serving import HELLO, JSON, body, post, said
+from support import price_task, settings, stored
 
 from sotopia_pi.cli.main import main
 from sotopia_pi.episodes.records import ACTION_SCHEMA, parse_action
 from sotopia_pi.episodes.views import messages, view
-from sotopia_pi.errors import ConfigError, ModelError, ServiceError
+from sotopia_pi.errors import ModelError, ServiceError
 from sotopia_pi.models.protocol import Completion, Message, Sampling
 from sotopia_pi.models.remote.opening import Remotes
-from sotopia_pi.models.serving.listening import KEY, bound, serve_key, url
 from sotopia_pi.models.serving.requests import Asked, BadRequest, read_request
 
 pytest.importorskip("torch", reason="serving local models needs the extra 'local'")
@@ -35,6 +32,7 @@ pytest.importorskip("peft", reason="serving local models needs the extra 'local'
 import policies
 import tiny
 from hub import serving_app
+from policies import ACTION, REST
 
 from sotopia_pi.models import local
 from sotopia_pi.models.local import LocalModel
@@ -42,19 +40,10 @@ from sotopia_pi.models.serving.app import application
 
 pytestmark = [pytest.mark.weights, pytest.mark.usefixtures("weights")]
 
-#: What the reciting model says, with no token twice: an action as loose JSON, and words after it.
-ACTION = """{"action_type": 'leave','argument':""}"""
-REST = " Grüße ∑ and goodbye"
-CHAT = [Message(role="system", content="You are Ada."), Message(role="user", content="Turn 1. You begin.")]
-JSON = {"type": "json_object"}
-
 
 @pytest.fixture(scope="module")
 def policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A policy whose base recites `ACTION` and `REST`; its adapter cannot change that."""
-    folder = tmp_path_factory.mktemp("policies")
-    base = tiny.reciting(ACTION + REST, folder / "reciter")
-    return policies.policy(str(base), folder / "bc")
+    return policies.reciting(tmp_path_factory.mktemp("policies"))
 
 
 @pytest.fixture(scope="module")
@@ -70,28 +59,6 @@ def server(policy: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[s
         yield f"{address}/v1"
     for model in models.values():
         model.close()
-
-
-def post(server: str, body: Any, key: str | None = None, path: str = "/chat/completions") -> tuple[int, Any]:
-    """Status and JSON of the answer."""
-    sent = body if isinstance(body, bytes) else json.dumps(body).encode()
-    headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
-    try:
-        with urlopen(Request(server + path, sent, headers), timeout=60) as reply:
-            return reply.status, json.loads(reply.read())
-    except HTTPError as error:
-        with error:
-            return error.code, json.loads(error.read())
-
-
-def body(**fields: Any) -> dict[str, Any]:
-    return {"model": "bc", "messages": CHAT, "temperature": 0, **fields}
-
-
-def said(server: str, **fields: Any) -> str:
-    status, reply = post(server, body(**fields))
-    assert status == 200, reply
-    return str(reply["choices"][0]["message"]["content"])
 
 
 # Replies
@@ -121,7 +88,7 @@ def test_json_ends_with_its_object_and_text_as_the_model_ends_it(server: str) ->
 def test_messages_may_come_in_parts_and_from_a_developer(server: str) -> None:
     parts = [{"type": "text", "text": "Turn 1. "}, {"type": "text", "text": "You begin."}]
     asked = [{"role": "developer", "content": "You are Ada."}, {"role": "user", "content": parts}]
-    one, other = (post(server, body(messages=chat))[1] for chat in (CHAT, asked))
+    one, other = (post(server, body(messages=chat))[1] for chat in (HELLO, asked))
     assert one["usage"]["prompt_tokens"] == other["usage"]["prompt_tokens"]
 
 
@@ -212,7 +179,7 @@ def test_bodies_that_are_no_requests(server: str) -> None:
 )
 @explored(max_examples=200, deadline=None)
 def test_any_json_is_a_request_or_a_bad_one(value: Any) -> None:
-    sent = json.dumps({"model": "bc", "messages": CHAT, **(value if isinstance(value, dict) else {"stream": value})})
+    sent = json.dumps({"model": "bc", "messages": HELLO, **(value if isinstance(value, dict) else {"stream": value})})
     try:
         assert isinstance(read_request(sent.encode("utf-8", "surrogatepass"), 256), Asked)
     except BadRequest as error:
@@ -281,7 +248,7 @@ def test_another_conversation_takes_the_longest_unused_place(policy: Path) -> No
     async def ask(*who: str) -> list[int]:
         cached = []
         for name in who:
-            chat = [Message(role="system", content=f"You are {name}, who sells lamps."), CHAT[1]]
+            chat = [Message(role="system", content=f"You are {name}, who sells lamps."), HELLO[1]]
             cached.append((await model.complete(chat, Sampling(0.0, 1.0, 2), 0)).cached_tokens)
         return cached
 
@@ -296,7 +263,7 @@ def test_another_conversation_takes_the_longest_unused_place(policy: Path) -> No
 
 def test_the_openai_package_can_use_it(server: str) -> None:
     openai = pytest.importorskip("openai", reason="the openai package is in the extra 'dev'")
-    chat: Any = CHAT
+    chat: Any = HELLO
     with openai.OpenAI(base_url=server, api_key="unused", max_retries=0) as client:
         assert [model.id for model in client.models.list()] == ["bc", "random"]
         done = client.chat.completions.create(model="bc", messages=chat, temperature=0, response_format=JSON)
@@ -313,22 +280,38 @@ def test_the_openai_package_can_use_it(server: str) -> None:
 
 def test_our_client_can_use_it_and_hears_why_not(server: str) -> None:
     model = Remotes().model(f"openai:bc@{server}")
-    reply = asyncio.run(model.complete(CHAT, Sampling(0.0, 1.0, 40), 0, schema=ACTION_SCHEMA))
+    reply = asyncio.run(model.complete(HELLO, Sampling(0.0, 1.0, 40), 0, schema=ACTION_SCHEMA))
     assert reply.text == ACTION and reply.prompt_tokens > 0
     with pytest.raises(ModelError, match="maximum context length is 1024 tokens"):
-        asyncio.run(model.complete(CHAT, Sampling(0.0, 1.0, 2000), 0, schema=ACTION_SCHEMA))
+        asyncio.run(model.complete(HELLO, Sampling(0.0, 1.0, 2000), 0, schema=ACTION_SCHEMA))
     with pytest.raises(ServiceError, match="has no model 'gone'"):
-        asyncio.run(Remotes().model(f"openai:gone@{server}").complete(CHAT, Sampling(), 0))
+        asyncio.run(Remotes().model(f"openai:gone@{server}").complete(HELLO, Sampling(), 0))
 
 
 def test_many_may_ask_at_once(server: str) -> None:
     model = Remotes().model(f"openai:bc@{server}")
 
     async def crowd() -> list[Completion]:
-        calls = (model.complete(CHAT, Sampling(0.0, 1.0, 40), i, schema=ACTION_SCHEMA) for i in range(24))
+        calls = (model.complete(HELLO, Sampling(0.0, 1.0, 40), i, schema=ACTION_SCHEMA) for i in range(24))
         return await asyncio.gather(*calls)
 
     assert {reply.text for reply in asyncio.run(crowd())} == {ACTION}
+
+
+def test_a_served_policy_plays_the_next_round(server: str, policy: Path, tmp_path: Path) -> None:
+    """Self-reinforcement by a policy behind its server: it is the next run's base, whose weights are here."""
+    out = tmp_path / "next"
+    assert parse_action(ACTION)
+    shrunk = settings(
+        f'models.policy="openai:bc@{server}"', f'models.weights="{policy.parent / "reciter"}"',
+        'rounds=[{name="sr", method="sr", repeats=2}]', "world.train={price=2}", "world.test={price=1}",
+        "sampling.max_tokens=48",
+    )  # fmt: skip
+    assert main(["tasks", str(out), "--quiet", *shrunk]) == 0
+    assert main(["collect", str(out), "--round", "sr", "--quiet"]) == 0
+    assert stored(out) == 4 and stored(out, "select count(*) from episodes where failure is not null") == 0
+    assert stored(out, "select count(*) from turns where not valid") == 0
+    assert stored(out, "select count(*) from turns") >= 4
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -362,7 +345,7 @@ def test_who_goes_away_stops_their_reply_and_not_the_server(
     assert steps[0] < 200
 
 
-# Keys and addresses
+# Keys
 
 
 def test_with_a_key_only_who_sends_it_is_answered(policy: Path) -> None:
@@ -376,109 +359,3 @@ def test_with_a_key_only_who_sends_it_is_answered(policy: Path) -> None:
         with urlopen(f"{address}/health", timeout=10) as reply:
             assert reply.status == 200
     model.close()
-
-
-def test_other_addresses_need_a_key() -> None:
-    for host in ("127.0.0.1", "127.0.0.2", "localhost", "::1"):
-        assert serve_key(host, {}) is None
-    assert serve_key("127.0.0.1", {KEY: "k"}) == "k"
-    assert serve_key("0.0.0.0", {KEY: " k\n"}) == "k"
-    for host in ("0.0.0.0", "::", "192.0.2.7", "example.org"):
-        with pytest.raises(ConfigError, match=f"a key is needed: put one into the environment variable {KEY}"):
-            serve_key(host, {})
-    with pytest.raises(ConfigError, match="cannot be a key") as caught:
-        serve_key("0.0.0.0", {KEY: "two words"})
-    assert "two words" not in str(caught.value)
-
-
-def test_addresses() -> None:
-    assert url("0.0.0.0", 80) == "http://127.0.0.1:80/v1" and url("::1", 80) == "http://[::1]:80/v1"
-    with bound("127.0.0.1", 0) as taken:
-        taken.listen()
-        with pytest.raises(ConfigError, match=r"127\.0\.0\.1:\d+ cannot be served on .*another --host or --port"):
-            bound("127.0.0.1", taken.getsockname()[1])
-    for host, port in (("127.0.0.1", 99_999), ("no.such.host.invalid", 0)):
-        with pytest.raises(ConfigError, match="cannot be served on"):
-            bound(host, port)
-
-
-# The command
-
-
-def started(policy: Path, *arguments: str, **environment: str) -> tuple[subprocess.Popen[str], str]:
-    """`sotopia-pi serve` in a process of its own, and its base URL."""
-    process = subprocess.Popen(
-        command("serve", str(policy), "--backend", "local", "--port", "0", "--max-context", "512", *arguments),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, **offline(), **environment},
-    )
-    assert process.stdout is not None
-    line = process.stdout.readline()
-    assert line.startswith("serving "), process.communicate()
-    return process, line.split("@")[1].split(",")[0].strip()
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
-def test_the_command_serves_until_it_is_stopped(policy: Path, stop: signal.Signals) -> None:
-    secret = "a-very-secret-key"
-    process, address = started(policy, "--host", "0.0.0.0", "--name", "mine", "--with-base", **{KEY: secret})
-    try:
-        assert post(address, body(model="mine", max_tokens=2))[0] == 401
-        assert post(address, body(model="mine", max_tokens=40, response_format=JSON), secret)[0] == 200
-        assert post(address, body(model="reciter", max_tokens=2), secret)[0] == 200
-    finally:
-        process.send_signal(stop)
-        out, err = process.communicate(timeout=60)
-    assert (process.returncode, err) == (0, "") and secret not in out
-
-
-@pytest.mark.slow
-def test_whole_weights_are_served_too(policy: Path, tmp_path: Path) -> None:
-    whole = tmp_path / "whole"
-    assert main(["policy", "merge", str(policy), "--out", str(whole), "--quiet"]) == 0
-    process, address = started(whole)
-    try:
-        assert said(address, model="whole", max_tokens=40, response_format=JSON) == ACTION
-    finally:
-        process.send_signal(signal.SIGINT)
-        assert process.communicate(timeout=60)[1] == "" and process.returncode == 0
-
-
-def test_what_cannot_be_served_is_said_in_a_sentence(
-    policy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fails(code: int, *arguments: str) -> str:
-        assert main(["serve", *arguments, "--backend", "local"]) == code
-        printed = capsys.readouterr()
-        assert printed.out == "" and printed.err.count("\n") == 1
-        return printed.err
-
-    monkeypatch.delenv(KEY, raising=False)
-    assert "a key is needed" in fails(2, str(policy), "--host", "0.0.0.0")
-    assert "There is no policy folder" in fails(5, str(tmp_path / "none"))
-    assert "is not a policy" in fails(5, str(tmp_path))
-    assert "There is no model folder /gone" in fails(5, str(policy), "--port", "0", "--base", "/gone")
-    assert "--slots must be at least 1" in fails(2, str(policy), "--slots", "0")
-    with bound("127.0.0.1", 0) as taken:
-        taken.listen()
-        assert "cannot be served on" in fails(2, str(policy), "--port", str(taken.getsockname()[1]))
-
-
-def test_a_served_policy_plays_the_next_round(server: str, policy: Path, tmp_path: Path) -> None:
-    """Self-reinforcement by a policy behind its server: it is the next run's base, whose weights are here."""
-    out = tmp_path / "next"
-    assert parse_action(ACTION)
-    shrunk = settings(
-        f'models.policy="openai:bc@{server}"', f'models.weights="{policy.parent / "reciter"}"',
-        'rounds=[{name="sr", method="sr", repeats=2}]', "world.train={price=2}", "world.test={price=1}",
-        "sampling.max_tokens=48",
-    )  # fmt: skip
-    assert main(["tasks", str(out), "--quiet", *shrunk]) == 0
-    assert main(["collect", str(out), "--round", "sr", "--quiet"]) == 0
-    assert stored(out) == 4 and stored(out, "select count(*) from episodes where failure is not null") == 0
-    assert stored(out, "select count(*) from turns where not valid") == 0
-    assert stored(out, "select count(*) from turns") >= 4

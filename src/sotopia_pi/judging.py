@@ -67,7 +67,7 @@ def judge_stage(run: Run, stage: str) -> dict[str, int]:
 
 def _selects(run: Run, stage: str) -> bool:
     """Whether a round asks for the judge's ratings of all its episodes."""
-    return any(stage == f"collect/{item.name}" and item.rater == "judge" for item in run.config.rounds)
+    return any(stage in (f"collect/{item.name}", item.episodes) and item.rater == "judge" for item in run.config.rounds)
 
 
 def judge_with(

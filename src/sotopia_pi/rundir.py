@@ -44,6 +44,7 @@ class Run:
         self.quiet = quiet
         self.prompts = Prompts(Path(config.models.prompts) if config.models.prompts else None)
         self.ledger = Ledger(budget, store.meta(SPENDING))
+        self._kept = self.ledger.facts()
         self.remotes = Remotes(config.endpoint, self.ledger)
 
     @classmethod
@@ -107,8 +108,10 @@ class Run:
 
     def keep_spending(self) -> None:
         """Stores what remote models have cost; playing does it by itself."""
-        if self.ledger.facts():
-            self.store.set_meta(SPENDING, self.ledger.facts())
+        facts = self.ledger.facts()
+        if facts != self._kept:  # what another process spent meanwhile is not undone by one that spent nothing
+            self.store.set_meta(SPENDING, facts)
+            self._kept = facts
 
     def say(self, text: str) -> None:
         """Tells the user where the run is; silent with --quiet."""

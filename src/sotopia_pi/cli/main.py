@@ -9,7 +9,20 @@ import sys
 from collections.abc import Sequence
 
 from sotopia_pi import __version__
-from sotopia_pi.cli import audit, data, generate, human_eval, overlap, policy, run, serve, stages, view
+from sotopia_pi.cli import (
+    audit,
+    data,
+    generate,
+    human_eval,
+    overlap,
+    play,
+    policy,
+    run,
+    serve,
+    stages,
+    study,
+    view,
+)
 from sotopia_pi.errors import SotopiaError
 
 #: The exit code of a program that was interrupted from the keyboard, as shells know it.
@@ -34,6 +47,8 @@ def parser() -> argparse.ArgumentParser:
     data.add(verbs)
     policy.add(verbs)
     serve.add(verbs)
+    play.add(verbs)
+    study.add(verbs)
     view.add(verbs)
     human_eval.add(verbs)
     audit.add(verbs)

@@ -108,8 +108,12 @@ def view(task: SocialTask, role: int, turns: Sequence[Turn], max_turns: int = MA
 
 def later(seen: View, turns: Sequence[Turn]) -> View:
     """What the role that saw `seen` sees after `turns`, which begin with those it has seen."""
-    news = tuple(Seen(turn.role, turn.action) for turn in turns[len(seen.history) :])
-    return replace(seen, history=seen.history + news)
+    return later_events(seen, tuple(Seen(turn.role, turn.action) for turn in turns[len(seen.history) :]))
+
+
+def later_events(seen: View, news: Sequence[Seen]) -> View:
+    """What the role that saw `seen` sees after `news`."""
+    return replace(seen, history=(*seen.history, *news))
 
 
 class Rendering:

@@ -14,6 +14,9 @@ import numpy.typing as npt
 
 from sotopia_pi.evaluation.statistics import paired
 
+#: Scores up to this size and with at most four decimals are ranked by counting.
+_LARGEST, _DECIMALS = 20.0, 1e4
+
 
 @dataclass(frozen=True, slots=True)
 class Audited:
@@ -60,12 +63,26 @@ def correlation(a: Sequence[float] | npt.NDArray[Any], b: Sequence[float] | npt.
     if len(x) < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:
         return None
     x, y = x - x.mean(), y - y.mean()
+    x, y = x / np.abs(x).max(), y / np.abs(y).max()  # the squares of tiny numbers would be zero
     return float(np.clip((x @ y) / np.sqrt((x @ x) * (y @ y)), -1.0, 1.0))
 
 
-def ranks(values: Sequence[float]) -> npt.NDArray[Any]:
+def ranks(values: Sequence[float] | npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Ranks from 1; equal values share the mean of their ranks."""
-    _, inverse, counts = np.unique(np.asarray(values, dtype=float), return_inverse=True, return_counts=True)
+    numbers = np.asarray(values, dtype=float)
+    codes = _codes(numbers)
+    if codes is None:
+        _, inverse = np.unique(numbers, return_inverse=True)
+        codes = inverse.reshape(-1)
+    counts = np.bincount(codes)
     last = np.cumsum(counts)
-    shared: npt.NDArray[Any] = (last - (counts - 1) / 2)[inverse.reshape(-1)]
+    shared: npt.NDArray[Any] = (last - (counts - 1) / 2)[codes]
     return shared
+
+
+def _codes(numbers: npt.NDArray[Any]) -> npt.NDArray[np.intp] | None:
+    """Whole numbers in the order of `numbers`, without sorting; None unless they are scores with few decimals."""
+    if not len(numbers) or np.abs(numbers).max() > _LARGEST:
+        return None
+    codes = np.rint(numbers * _DECIMALS)
+    return (codes - codes.min()).astype(np.intp) if (codes / _DECIMALS == numbers).all() else None

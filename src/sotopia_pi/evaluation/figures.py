@@ -1,7 +1,7 @@
 """Figures as hand-made SVG: bars with 95 % intervals by condition, and training loss curves.
 
 Every figure is an <svg role="img"> with a title that tells its numbers, sized for a phone's width, coloured by the
-classes of theme.py. `figure_svg` stands alone; the others live in the report's page.
+classes of theme.py. `figure_svg` stands alone; the others live in the report's page. plots.py draws distributions.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
+from sotopia_pi.evaluation.drawing import finite, svg, text
 from sotopia_pi.evaluation.summary import BASE, EXPERT
 from sotopia_pi.evaluation.theme import standalone_css
 from sotopia_pi.evaluation.wording import number, safe_text, share
@@ -83,7 +84,7 @@ def axis_top(bars: Sequence[Bar], most: float) -> float:
 
 def loss_chart(policy: str, points: Sequence[Mapping[str, Any]], top: float) -> str:
     """One policy's training loss by step, from points with "step" and "loss", on an axis up to `top`."""
-    known = [(float(p["step"]), float(p["loss"])) for p in points if _finite(p.get("step")) and _finite(p.get("loss"))]
+    known = [(float(p["step"]), float(p["loss"])) for p in points if finite(p.get("step")) and finite(p.get("loss"))]
     shown = known[:: max(1, math.ceil(len(known) / _POINTS))]
     if known and shown[-1] != known[-1]:
         shown.append(known[-1])
@@ -96,11 +97,11 @@ def loss_chart(policy: str, points: Sequence[Mapping[str, Any]], top: float) -> 
         parts.append(f'<polyline class="curve" points="{" ".join(f"{x:.1f},{y:.1f}" for x, y in places)}"/>')
         x, y = places[-1]
         parts.append(f'<circle class="dot" cx="{x:.1f}" cy="{y:.1f}" r="3.5"/>')
-        parts.append(_text(x + 7, y + 4, number(known[-1][1]), "v", "start"))
-        parts += [_text(x, _HEIGHT - _BOTTOM + 20, f"step {number(last_step, 0)}", "m")]
+        parts.append(text(x + 7, y + 4, number(known[-1][1]), "v", "start"))
+        parts += [text(x, _HEIGHT - _BOTTOM + 20, f"step {number(last_step, 0)}", "m")]
         ends = f"from {number(known[0][1])} to {number(known[-1][1])} in {number(last_step, 0)} steps"
     title = f"Training loss, {policy}"
-    return _svg(title, f"{title}: {ends}", width, "".join(parts))
+    return svg(title, f"{title}: {ends}", (width, _HEIGHT), "".join(parts))
 
 
 def figure_svg(report: Mapping[str, Any]) -> str:
@@ -112,8 +113,8 @@ def figure_svg(report: Mapping[str, Any]) -> str:
         x += _width(len(rows))
     width = max(x, 320)
     if not panels:
-        panels = [_text(width / 2, _HEIGHT / 2, "Nothing has been evaluated yet", "m")]
-    caption = _text(16, _HEIGHT + 12, "GOAL, 0 to 10, with 95 % intervals clustered by scenario", "m", "start")
+        panels = [text(width / 2, _HEIGHT / 2, "Nothing has been evaluated yet", "m")]
+    caption = text(16, _HEIGHT + 12, "GOAL, 0 to 10, with 95 % intervals clustered by scenario", "m", "start")
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" class="f" role="img" aria-label="GOAL by condition" width="{width}" '
         f'height="{_HEIGHT + 30}" viewBox="0 0 {width} {_HEIGHT + 30}"><title>GOAL by condition</title>'
@@ -156,7 +157,7 @@ def _chart(title: str, bars: Sequence[Bar], scale: Scale, reference: str | None 
             parts.append(f'<line class="ref" x1="{_LEFT}" x2="{width - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
     parts += [_one_bar(bar, _LEFT + (place + 0.5) * step, scale) for place, bar in enumerate(bars)]
     told = "; ".join(_told(bar, scale) for bar in bars)
-    return _svg(title, f"{title}: {told or 'nothing evaluated'}", width, "".join(parts))
+    return svg(title, f"{title}: {told or 'nothing evaluated'}", (width, _HEIGHT), "".join(parts))
 
 
 def _told(bar: Bar, scale: Scale) -> str:
@@ -167,10 +168,10 @@ def _told(bar: Bar, scale: Scale) -> str:
 def _one_bar(bar: Bar, x: float, scale: Scale) -> str:
     floor = _HEIGHT - _BOTTOM
     name = bar.policy if len(bar.policy) <= _LABEL else f"{bar.policy[: _LABEL - 1]}…"
-    parts = [_text(x, floor + 20, name, "v")]
-    parts += [_text(x, floor + 36 + 15 * line, note, "m") for line, note in enumerate(bar.notes)]
+    parts = [text(x, floor + 20, name, "v")]
+    parts += [text(x, floor + 36 + 15 * line, note, "m") for line, note in enumerate(bar.notes)]
     if bar.value is None:
-        parts.append(_text(x, floor - 8, "not rated", "m"))
+        parts.append(text(x, floor - 8, "not rated", "m"))
     else:
         y, half = scale.y(bar.value), 19
         style = bar.policy if bar.policy in (BASE, EXPERT) else "policy"
@@ -183,7 +184,7 @@ def _one_bar(bar: Bar, x: float, scale: Scale) -> str:
                 f'<path class="whisker" d="M{x - 6:.1f} {crown:.1f}h12M{x:.1f} {crown:.1f}V{low:.1f}'
                 f'M{x - 6:.1f} {low:.1f}h12"/>'
             )
-        parts.append(_text(x, crown - 7, scale.form(bar.value), "v"))
+        parts.append(text(x, crown - 7, scale.form(bar.value), "v"))
     return f"<g><title>{escape(safe_text(_told(bar, scale)))}</title>{''.join(parts)}</g>"
 
 
@@ -195,22 +196,5 @@ def _grid(scale: Scale, width: int) -> str:
         y, style = scale.y(value), "grid" if place else "axis"
         label = share(value) if scale.form is share else f"{value:g}"
         parts.append(f'<line class="{style}" x1="{_LEFT}" x2="{width - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
-        parts.append(_text(_LEFT - 7, y + 4, label, "m", "end"))
+        parts.append(text(_LEFT - 7, y + 4, label, "m", "end"))
     return "".join(parts)
-
-
-def _text(x: float, y: float, text: str, style: str, anchor: str = "middle") -> str:
-    return f'<text class="{style}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(safe_text(text))}</text>'
-
-
-def _svg(title: str, told: str, width: int, body: str) -> str:
-    label = escape(safe_text(told))
-    return (
-        f'<svg class="f" role="img" aria-label="{label}" width="{width}" height="{_HEIGHT}" '
-        f'viewBox="0 0 {width} {_HEIGHT}"><title>{escape(safe_text(title))}</title>'
-        f"{_text(16, 24, title, 't', 'start')}{body}</svg>"
-    )
-
-
-def _finite(value: object) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value)

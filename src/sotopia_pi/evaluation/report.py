@@ -23,7 +23,7 @@ from sotopia_pi.evaluation import figures, wording
 from sotopia_pi.evaluation.audit import Audited, audit
 from sotopia_pi.evaluation.records import Result
 from sotopia_pi.evaluation.summary import comparisons, default_pairs, evaluations, policy_order
-from sotopia_pi.evaluation.theme import page_css
+from sotopia_pi.evaluation.theme import shared_css
 
 SCHEMA_VERSION = 1
 
@@ -133,9 +133,9 @@ def _render(data: ReportData, content: Mapping[str, Any]) -> str:
     page = environment().get_template("report.html.j2")
     return page.render(
         report=content,
-        css=Markup(page_css()),
-        settings=_settings(content["evaluations"], content["comparisons"]),
-        loss_figures=_loss_figures(content["curves"]),
+        css=Markup(shared_css()),
+        settings=settings(content["evaluations"], content["comparisons"]),
+        loss_figures=loss_figures(content["curves"]),
         samples={policy: shown for policy, shown in samples.items() if shown},
     )
 
@@ -160,7 +160,7 @@ def environment(*folders: BaseLoader, longest: int = wording.TEXT_LIMIT) -> Envi
     return made
 
 
-def _settings(rated: Sequence[Mapping[str, Any]], compared: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def settings(rated: Sequence[Mapping[str, Any]], compared: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Per task set and partner: its evaluations, comparisons and figures."""
     found = []
     for title, rows, top in figures.goal_panels(rated):
@@ -179,7 +179,8 @@ def _settings(rated: Sequence[Mapping[str, Any]], compared: Sequence[Mapping[str
     return found
 
 
-def _loss_figures(curves: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[Markup]:
+def loss_figures(curves: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[Markup]:
+    """A figure per policy with a training curve, all on one axis."""
     losses = [point.get("loss") for points in curves.values() for point in points]
     top = max((loss for loss in losses if isinstance(loss, int | float)), default=1.0)
     return [Markup(figures.loss_chart(policy, points, _nice(top))) for policy, points in curves.items() if points]

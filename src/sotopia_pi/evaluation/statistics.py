@@ -23,6 +23,8 @@ CONFIDENCE = 0.95
 _ROUNDING = 1e-12
 
 Floats = npt.NDArray[np.float64]
+#: One label per value; an array of small whole numbers from 0 is counted without looking at each in Python.
+Clusters = Sequence[Hashable] | npt.NDArray[np.integer]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,7 @@ class Comparison:
     n_clusters: int
 
 
-def clustered_mean(values: Sequence[float], clusters: Sequence[Hashable]) -> Estimate:
+def clustered_mean(values: Sequence[float] | Floats, clusters: Clusters) -> Estimate:
     """The mean of `values` with an interval that is robust to dependence within `clusters` (one label per value).
 
     Raises ValueError when the lengths differ or a value is not finite.
@@ -59,7 +61,7 @@ def clustered_mean(values: Sequence[float], clusters: Sequence[Hashable]) -> Est
     return Estimate(mean, low, high, len(numbers), groups)
 
 
-def paired(a: Sequence[float], b: Sequence[float], clusters: Sequence[Hashable]) -> Comparison:
+def paired(a: Sequence[float] | Floats, b: Sequence[float] | Floats, clusters: Clusters) -> Comparison:
     """The mean of a[i] - b[i], clustered as in `clustered_mean`, and the p of its being zero.
 
     When the differences do not vary between clusters, the interval has no width and p is the limit of the test:
@@ -73,7 +75,7 @@ def paired(a: Sequence[float], b: Sequence[float], clusters: Sequence[Hashable])
     return Comparison(delta, low, high, _p_value(delta, error, groups), len(first), groups)
 
 
-def _numbers(values: Sequence[float], clusters: Sequence[Hashable]) -> Floats:
+def _numbers(values: Sequence[float] | Floats, clusters: Clusters) -> Floats:
     numbers = np.asarray(values, dtype=np.float64)
     if numbers.shape != (len(clusters),):
         raise ValueError(f"{len(values)} values for {len(clusters)} cluster labels")
@@ -86,20 +88,26 @@ def _scale(numbers: Floats) -> float:
     return float(np.abs(numbers).max(initial=0.0))
 
 
-def _mean_and_error(numbers: Floats, clusters: Sequence[Hashable], scale: float) -> tuple[float | None, float, int]:
+def _mean_and_error(numbers: Floats, clusters: Clusters, scale: float) -> tuple[float | None, float, int]:
     """Mean, standard error and number of clusters; what is only rounding at this `scale` of values becomes zero."""
-    labels: dict[Hashable, int] = {}
-    index = np.array([labels.setdefault(cluster, len(labels)) for cluster in clusters], dtype=np.intp)
     if not len(numbers):
         return None, 0.0, 0
+    index = _places(clusters)
     mean = float(numbers.mean())
-    groups = len(labels)
+    groups = int(np.count_nonzero(np.bincount(index)))
     if groups < 2:
         return mean, 0.0, groups
-    sums = np.bincount(index, weights=numbers - mean, minlength=groups)
+    sums = np.bincount(index, weights=numbers - mean)
     error = float(np.sqrt(groups / (groups - 1) * np.square(sums).sum())) / len(numbers)
     smallest = scale * _ROUNDING
     return (mean if abs(mean) > smallest else 0.0), (error if error > smallest else 0.0), groups
+
+
+def _places(clusters: Clusters) -> npt.NDArray[np.integer]:
+    if isinstance(clusters, np.ndarray):
+        return clusters
+    labels: dict[Hashable, int] = {}
+    return np.array([labels.setdefault(cluster, len(labels)) for cluster in clusters], dtype=np.intp)
 
 
 def _interval(mean: float | None, error: float, groups: int) -> tuple[float | None, float | None]:

@@ -1,10 +1,11 @@
-"""The colours of the report and its figures, light and dark.
+"""The look of the report, its figures and the browser application: colours, light and dark.
 
 Text keeps a contrast of 4.5 : 1 with its ground, marks 3 : 1 (WCAG AA).
 """
 
 from __future__ import annotations
 
+from importlib.resources import files
 from string import Template
 
 LIGHT = {
@@ -57,7 +58,10 @@ _FIGURE = Template("""\
 .f .grid{stroke:$line;stroke-width:1}.f .axis{stroke:$muted;stroke-width:1}
 .f .policy{fill:$bar}.f .base{fill:$base}.f .expert{fill:$card;stroke:$expert;stroke-width:2}
 .f .ref{stroke:$expert;stroke-width:1.5;stroke-dasharray:5 4}.f .whisker{stroke:$ink;stroke-width:1.5;fill:none}
-.f .curve{stroke:$accent;stroke-width:2;fill:none;stroke-linejoin:round}.f .dot{fill:$accent}.f .ground{fill:$card}""")
+.f .curve{stroke:$accent;stroke-width:2;fill:none;stroke-linejoin:round}.f .dot{fill:$accent}.f .ground{fill:$card}
+.f .a{fill:$bar}.f .b{fill:$card;stroke:$expert;stroke-width:1.5}.f .band{fill:$own;stroke:$bar;stroke-width:1}
+.f .point{fill:$bar;fill-opacity:.4;stroke:$accent;stroke-width:1}
+.f .same{stroke:$expert;stroke-width:1.5;stroke-dasharray:5 4}""")
 
 
 def page_css() -> str:
@@ -65,6 +69,12 @@ def page_css() -> str:
     light, dark = (";".join(f"--{name}:{colour}" for name, colour in theme.items()) for theme in (LIGHT, DARK))
     figures = _FIGURE.substitute({name: f"var(--{name})" for name in LIGHT})
     return f":root{{{light}}}\n@media (prefers-color-scheme:dark){{:root{{{dark}}}}}\n{figures}"
+
+
+def shared_css() -> str:
+    """All that report.html and the pages of the browser application have in common: colours, figures and parts."""
+    parts = files("sotopia_pi.evaluation").joinpath("templates", "shared.css").read_text(encoding="utf-8")
+    return f"{page_css()}\n{parts}"
 
 
 def standalone_css() -> str:

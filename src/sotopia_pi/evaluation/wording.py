@@ -29,6 +29,8 @@ def safe_text(text: str, limit: int = TEXT_LIMIT) -> str:
     kept = text[:limit]
     if len(text) > limit:
         kept += f" … [{len(text) - limit:,} more characters]"
+    if kept.isascii() and kept.isprintable():  # most of what a page prints; ten times as fast
+        return kept
     return "".join(f"[U+{ord(char):04X}]" if _hidden(char) else char for char in kept.replace("\r\n", "\n"))
 
 
@@ -92,6 +94,20 @@ def moment(created: str) -> str:
     return f"{when:%Y-%m-%d %H:%M} {when.tzname() or ''}".strip()
 
 
+def difference(found: Mapping[str, Any], dimension: str = "GOAL") -> str:
+    """What a comparison of `comparisons` found, as a clause; one whose interval holds zero is not significant."""
+    a, b, delta, p = found["a"], found["b"], found["delta"], found["p"]
+    if delta is None:
+        return f"{a} and {b} share no rated episode"
+    if p is None:
+        return f"{a} differs from {b} by {signed(delta)} {dimension}, on too few scenarios for an interval"
+    spread = f"95 % CI {number(found['ci_low'])} to {number(found['ci_high'])}"
+    written = f"p {p_value(p)}" if p < 0.001 else f"p = {p_value(p)}"
+    if p >= SIGNIFICANT:
+        return f"{a} is not significantly different from {b} ({signed(delta)} {dimension}, {spread}, {written})"
+    return f"{a} scores {number(abs(delta))} {dimension} {'above' if delta > 0 else 'below'} {b} ({spread}, {written})"
+
+
 def headline(evaluations: Sequence[Mapping[str, Any]], comparisons: Sequence[Mapping[str, Any]]) -> list[str]:
     """What was found on the first task set, in one to three sentences.
 
@@ -116,20 +132,7 @@ def headline(evaluations: Sequence[Mapping[str, Any]], comparisons: Sequence[Map
 
 
 def _join(found: Sequence[Mapping[str, Any]]) -> str:
-    return "; ".join(_difference(comparison) for comparison in found)
-
-
-def _difference(found: Mapping[str, Any]) -> str:
-    a, b, delta, p = found["a"], found["b"], found["delta"], found["p"]
-    if delta is None:
-        return f"{a} and {b} share no rated episode"
-    if p is None:
-        return f"{a} differs from {b} by {signed(delta)} GOAL, on too few scenarios for an interval"
-    spread = f"95 % CI {number(found['ci_low'])} to {number(found['ci_high'])}"
-    written = f"p {p_value(p)}" if p < 0.001 else f"p = {p_value(p)}"
-    if p >= SIGNIFICANT:
-        return f"{a} is not significantly different from {b} ({signed(delta)} GOAL, {spread}, {written})"
-    return f"{a} scores {number(abs(delta))} GOAL {'above' if delta > 0 else 'below'} {b} ({spread}, {written})"
+    return "; ".join(difference(comparison) for comparison in found)
 
 
 def _single(rows: Sequence[Mapping[str, Any]], tasks: str) -> str:

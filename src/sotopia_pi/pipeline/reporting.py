@@ -62,7 +62,7 @@ def report(run: Run) -> Facts:
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             run=_run_facts(run, stages),
             results=results,
-            rounds=[_round_facts(item, stages) for item in run.config.rounds],
+            rounds=[round_facts(item, stages) for item in run.config.rounds],
             curves={item.name: stages.get(f"train/{item.name}", {}).get("curve", []) for item in run.config.rounds},
             samples={policy: chosen for policy, chosen in samples.items() if chosen},
             audited=audited,
@@ -137,7 +137,8 @@ def _raters(run: Run) -> list[str]:
     return list(dict.fromkeys(judging.primary(run, task) for task in tasks)) or [VERIFIER]
 
 
-def _round_facts(item: RoundConfig, stages: dict[str, Facts]) -> Facts:
+def round_facts(item: RoundConfig, stages: dict[str, Facts]) -> Facts:
+    """What a report says of a round, from the facts of the stages that are finished."""
     collected, chosen, trained = (stages.get(f"{stage}/{item.name}", {}) for stage in ("collect", "select", "train"))
     return {
         "name": item.name,

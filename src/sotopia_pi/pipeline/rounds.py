@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import asdict
 
 from sotopia_pi import judging
-from sotopia_pi.config import EXPERT, JudgeConfig, RoundConfig
+from sotopia_pi.config import EXPERT, PLAYED, JudgeConfig, RoundConfig
+from sotopia_pi.episodes.people import is_human
 from sotopia_pi.episodes.play import Plan
 from sotopia_pi.errors import ConfigError, TrainingError
 from sotopia_pi.pipeline.stages import Facts, need, once, say_judged, stage_of
@@ -25,6 +26,8 @@ def collect(run: Run, item: RoundConfig) -> Facts:
     need(run, "tasks")
 
     def work() -> Facts:
+        if item.episodes == PLAYED:
+            return {**_played_by_people(run), **judging.judge_stage(run, PLAYED)}
         if item.episodes:
             return _imported(run, item.episodes)
         plans = [
@@ -45,6 +48,7 @@ def collect(run: Run, item: RoundConfig) -> Facts:
     facts = once(run, f"collect/{item.name}", work)
     say_judged(run, f"collect/{item.name}", facts)
     played = f"imported episodes ({item.episodes})" if item.episodes else f"episodes of {player} with itself"
+    played = "episodes that people played" if item.episodes == PLAYED else played
     run.say(f"collect    {item.name}: {facts['completed']} {played}, {facts['failed']} failed")
     return facts
 
@@ -56,6 +60,18 @@ def _imported(run: Run, stage: str) -> Facts:
         raise ConfigError(
             f"There are no episodes {stage!r} in {run.folder}; import some with `sotopia-pi import episodes FILE.jsonl "
             f"--name {stage.removeprefix('import/')} --out {run.folder}`."
+        )
+    return {"planned": completed + failed, "completed": completed, "failed": failed}
+
+
+def _played_by_people(run: Run) -> Facts:
+    """How many episodes people played. ConfigError when there is none that may be trained on."""
+    completed, failed = run.store.counts(PLAYED)
+    trained_on = {task.id for task in run.store.tasks("train")}
+    if not any(episode.completed and episode.task_id in trained_on for episode in run.store.episodes(PLAYED)):
+        raise ConfigError(
+            f"Nobody has played one of {run.folder}'s training tasks to its end ({completed} episodes on other tasks, "
+            f"{failed} failed ones); play some with `sotopia-pi play {run.folder} --group train`."
         )
     return {"planned": completed + failed, "completed": completed, "failed": failed}
 
@@ -105,7 +121,7 @@ def rate(run: Run, stage: str, judge: JudgeConfig | None = None, retry_failed: b
 
 def _selecting(run: Run, item: RoundConfig) -> Callable[[SocialTask], str]:
     """Whose scores select among the episodes of a task in a round."""
-    if item.rater == "auto" and not item.episodes:
+    if item.rater == "auto" and item.episodes in (None, PLAYED):
         return lambda task: judging.primary(run, task)
     if item.rater == "auto":
         only = _only_rater(run, stage_of(item))
@@ -116,18 +132,25 @@ def _selecting(run: Run, item: RoundConfig) -> Callable[[SocialTask], str]:
 
 
 def _selectable(run: Run, item: RoundConfig) -> tuple[list[Rating], dict[str, str]]:
-    """The ratings that a round selects by, and the task of each episode."""
+    """The ratings that a round selects by, and the task of each episode.
+
+    Of the episodes that people played they are those of people's roles, on the tasks that may be trained on: most
+    people play held-out ones.
+    """
+    people = item.episodes == PLAYED
+    trained_on = {task.id for task in run.store.tasks("train")} if people else set()
     stage, rater_for = stage_of(item), _selecting(run, item)
     calibrated = judging.calibration_of(run)
     found: list[Rating] = []
     episodes: dict[str, str] = {}
     raters: dict[str, str] = {}
     for episode, ratings in judging.rated_episodes(run, stage):
-        if episode.completed:
+        if episode.completed and (not people or episode.task_id in trained_on):
             episodes[episode.key] = task = episode.task_id
             if task not in raters:
                 raters[task] = rater_for(run.store.task(task))
-            found += map(calibrated, ratings.get(raters[task], {}).values())
+            by_role = ratings.get(raters[task], {})
+            found += [calibrated(by_role[role]) for role in by_role if not people or is_human(episode.players[role])]
     if episodes and not found:
         known, wanted = ", ".join(run.store.raters(stage)) or "none", ", ".join(dict.fromkeys(raters.values()))
         raise ConfigError(f"No role of {stage} is rated by {wanted}; its raters are: {known}.")

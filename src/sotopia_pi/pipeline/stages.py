@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from sotopia_pi import judging
-from sotopia_pi.config import BASE, EXPERT, RoundConfig
+from sotopia_pi.config import BASE, EXPERT, PLAYED, RoundConfig
 from sotopia_pi.errors import ConfigError
 from sotopia_pi.evaluation import matchups
 from sotopia_pi.rundir import Run
@@ -53,7 +53,7 @@ def forget_failures(run: Run) -> None:
     """Drops failed episodes and ratings, which are then made again; not those of a round that is already trained."""
     trained = {f"collect/{item.name}" for item in run.config.rounds if run.store.stage(f"train/{item.name}")}
     for stage in episode_stages(run):
-        if stage in trained or stage.startswith("import/"):
+        if stage in trained or stage == PLAYED or stage.startswith("import/"):
             continue
         judges = judging.raters_of(run, run.config.judge) if run.config.judge else []
         if run.store.drop_failed(stage) + sum(run.store.drop_failed_ratings(stage, rater) for rater in judges):

@@ -20,7 +20,8 @@ from sotopia_pi.ratings.reply import role_key
 from sotopia_pi.records import derive_seed
 from sotopia_pi.world.records import SocialTask
 
-_TIES = {
+#: How well the characters know each other, in words.
+TIES = {
     0: "strangers",
     1: "know each other by name",
     2: "acquaintances",
@@ -46,7 +47,7 @@ def case_file(
     """
     names = [character.name for character in task.characters]
     shown = {
-        "situation": line({"situation": task.scenario.situation, "they are": _TIES[task.scenario.relationship.value]}),
+        "situation": line({"situation": task.scenario.situation, "they are": TIES[task.scenario.relationship.value]}),
         "roles": "\n".join(line(_role(task, role)) for role in task.roles),
         "transcript": "\n".join(_turn(names, number, turn) for number, turn in enumerate(episode.turns, 1))
         or "(nobody did anything)",

@@ -8,8 +8,10 @@ first and asks for the lock later would fail at once, without waiting, if anothe
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,6 +34,8 @@ class Database:
         """`wait` is how many seconds to wait for another process that writes (SQLite)."""
         self.where = url.database or str(url) if is_sqlite(url) else url.render_as_string(hide_password=True)
         self.engine = self._connect(url, wait)
+        # SQLite's own way of waiting for its one writer is to sleep and try again, and of many threads some starve.
+        self._turn = threading.RLock() if is_sqlite(url) else contextlib.nullcontext()
         self._writing = self.engine.execution_options(immediate=True)
 
     def _connect(self, url: URL, wait: float) -> Engine:
@@ -57,7 +61,7 @@ class Database:
 
         SQLite always has a single writer; `alone` asks the same of PostgreSQL, for writes that number their rows.
         """
-        with boundary(self.where), self._writing.begin() as connection:
+        with boundary(self.where), self._turn, self._writing.begin() as connection:
             if alone and connection.dialect.name == "postgresql":
                 connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _ADVISORY_LOCK})
             yield connection

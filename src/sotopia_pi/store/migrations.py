@@ -179,4 +179,63 @@ def _imports(connection: Connection) -> None:
         connection.execute(text(statement))
 
 
-MIGRATIONS: list[Callable[[Connection], None]] = [_initial, _costs, _samples, _imports]
+_STUDIES = """
+CREATE TABLE studies (
+  name {text} PRIMARY KEY,
+  link {text} NOT NULL UNIQUE,
+  settings {text} NOT NULL,
+  open BOOLEAN NOT NULL,
+  salt {text} NOT NULL,
+  created DOUBLE PRECISION NOT NULL
+);
+CREATE TABLE study_items (
+  study {text} NOT NULL REFERENCES studies (name),
+  episode_key {text} NOT NULL REFERENCES episodes (key),
+  position INTEGER NOT NULL,
+  reference {text},
+  needed INTEGER NOT NULL,
+  PRIMARY KEY (study, episode_key),
+  UNIQUE (study, position)
+);
+CREATE INDEX study_items_by_episode ON study_items (episode_key);
+CREATE TABLE study_annotators (
+  study {text} NOT NULL REFERENCES studies (name),
+  pseudonym {text} NOT NULL,
+  participant {text} NOT NULL,
+  session {text} NOT NULL,
+  phase {text} NOT NULL,
+  code {text} NOT NULL,
+  seed BIGINT NOT NULL,
+  created DOUBLE PRECISION NOT NULL,
+  PRIMARY KEY (study, pseudonym),
+  UNIQUE (study, participant),
+  UNIQUE (study, session)
+);
+CREATE TABLE study_assignments (
+  id {text} PRIMARY KEY,
+  study {text} NOT NULL,
+  pseudonym {text} NOT NULL,
+  episode_key {text} NOT NULL,
+  attempt INTEGER NOT NULL,
+  roles {text} NOT NULL,
+  created DOUBLE PRECISION NOT NULL,
+  until DOUBLE PRECISION NOT NULL,
+  draft {text} NOT NULL,
+  answer {text},
+  submitted DOUBLE PRECISION,
+  passed BOOLEAN,
+  UNIQUE (study, pseudonym, episode_key, attempt),
+  FOREIGN KEY (study, pseudonym) REFERENCES study_annotators (study, pseudonym),
+  FOREIGN KEY (study, episode_key) REFERENCES study_items (study, episode_key)
+);
+CREATE INDEX study_assignments_by_episode ON study_assignments (study, episode_key)
+"""
+
+
+def _studies(connection: Connection) -> None:
+    """Human evaluations: studies, their episodes, annotators and what each was given."""
+    for statement in _STUDIES.format(text=_TEXT[connection.dialect.name]).split(";"):
+        connection.execute(text(statement))
+
+
+MIGRATIONS: list[Callable[[Connection], None]] = [_initial, _costs, _samples, _imports, _studies]

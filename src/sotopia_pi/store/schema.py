@@ -151,3 +151,58 @@ IMPORTS = Table(
     Column("our_id", Words),
     Column("original", Words),
 )
+
+#: Human evaluations: `link` stands in the address that annotators get, `salt` goes into the hashes of their ids.
+STUDIES = Table(
+    "studies",
+    METADATA,
+    Column("name", Words, primary_key=True),
+    Column("link", Words),
+    Column("settings", Json),
+    Column("open", Boolean),
+    Column("salt", Words),
+    Column("created", Double),
+)
+
+#: The episodes of a study; `reference` is NULL but for the qualification. `needed` annotators are to rate it.
+STUDY_ITEMS = Table(
+    "study_items",
+    METADATA,
+    Column("study", Words, primary_key=True),
+    Column("episode_key", Words, primary_key=True),
+    Column("position", Integer),
+    Column("reference", Json),
+    Column("needed", Integer),
+)
+
+#: `participant` and `session` are hashes; what they were made from is never stored.
+STUDY_ANNOTATORS = Table(
+    "study_annotators",
+    METADATA,
+    Column("study", Words, primary_key=True),
+    Column("pseudonym", Words, primary_key=True),
+    Column("participant", Words),
+    Column("session", Words),
+    Column("phase", Words),
+    Column("code", Words),
+    Column("seed", BigInteger),
+    Column("created", Double),
+)
+
+#: Times are seconds since 1970. `submitted` is NULL while the annotator is at it.
+STUDY_ASSIGNMENTS = Table(
+    "study_assignments",
+    METADATA,
+    Column("id", Words, primary_key=True),
+    Column("study", Words),
+    Column("pseudonym", Words),
+    Column("episode_key", Words),
+    Column("attempt", Integer),
+    Column("roles", Json),
+    Column("created", Double),
+    Column("until", Double),
+    Column("draft", Json),
+    Column("answer", Json),
+    Column("submitted", Double),
+    Column("passed", Boolean),
+)

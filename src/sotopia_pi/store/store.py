@@ -13,6 +13,8 @@ from sqlalchemy import Select, delete, func, insert, select, tuple_
 from sotopia_pi.episodes.records import Episode
 from sotopia_pi.errors import StoreError
 from sotopia_pi.ratings.records import Rating
+from sotopia_pi.store.assignments import Assignments
+from sotopia_pi.store.columns import Columns
 from sotopia_pi.store.database import Database, is_sqlite, parse_url
 from sotopia_pi.store.imports import Imports, add_tasks
 from sotopia_pi.store.migrations import VERSION_KEY, migrate_once, stored_version
@@ -28,6 +30,7 @@ from sotopia_pi.store.schema import (
     TASKS,
     TURNS,
 )
+from sotopia_pi.store.studies import Studies
 from sotopia_pi.world.records import SocialTask
 
 #: How many episodes or ratings are in memory at a time when they are streamed; far below SQLite's limit of 32,766
@@ -96,6 +99,21 @@ class Store:
         """What was imported, as it was published."""
         return Imports(self._database)
 
+    @property
+    def columns(self) -> Columns:
+        """What tables over many episodes are made from."""
+        return Columns(self._database)
+
+    @property
+    def studies(self) -> Studies:
+        """Human evaluations: their episodes and their annotators."""
+        return Studies(self._database)
+
+    @property
+    def assignments(self) -> Assignments:
+        """What annotators are given and hand in."""
+        return Assignments(self._database)
+
     # Facts about the run
 
     def meta(self, key: str) -> Any | None:
@@ -146,6 +164,12 @@ class Store:
         with self._database.reading() as connection:
             held = read_tasks(connection, members)
             return [held[id] for id in connection.scalars(members.order_by(TASK_GROUPS.c.position))]
+
+    def task_ids(self, group: str) -> list[str]:
+        """The ids of a group's tasks in their order."""
+        members = select(TASK_GROUPS.c.task_id).where(TASK_GROUPS.c.name == group)
+        with self._database.reading() as connection:
+            return list(connection.scalars(members.order_by(TASK_GROUPS.c.position)))
 
     def task(self, task_id: str) -> SocialTask:
         """The task with this id. StoreError if it is not stored."""

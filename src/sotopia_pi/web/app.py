@@ -15,7 +15,19 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from sotopia_pi.errors import SotopiaError, StoreError
-from sotopia_pi.web import assets
+from sotopia_pi.web import (
+    agreeing,
+    assets,
+    comparing,
+    episode,
+    episodes,
+    playing,
+    rating,
+    reading,
+    runs,
+    studying,
+    tasks,
+)
 from sotopia_pi.web.guard import Guard
 from sotopia_pi.web.rendering import fault, page
 from sotopia_pi.web.site import Site
@@ -23,11 +35,21 @@ from sotopia_pi.web.site import Site
 
 def application(site: Site, hosts: Collection[str] = ()) -> Starlette:
     """The application over a site. `hosts` are the names under which it may be asked for; empty for any."""
+    reading.prepare(site)
     app = Starlette(
         routes=[
             Route("/health", _health),
             Route("/login", _login, methods=["GET"]),
             *assets.ROUTES,
+            *runs.ROUTES,
+            *tasks.ROUTES,
+            *episodes.ROUTES,
+            *episode.ROUTES,
+            *comparing.ROUTES,
+            *agreeing.ROUTES,
+            *playing.ROUTES,
+            *rating.ROUTES,
+            *studying.ROUTES,
         ],
         middleware=[Middleware(Guard, token=site.token, hosts=hosts)],
         exception_handlers={HTTPException: _http_error, SotopiaError: _our_error},

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from sotopia_pi.evaluation.theme import page_css
+from sotopia_pi.evaluation.theme import shared_css
 from sotopia_pi.web.site import missing
 
 _TYPES = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8"}
@@ -33,9 +33,8 @@ class Asset:
 def assets() -> Mapping[str, Asset]:
     """Every file that may be asked for, by name."""
     static = files("sotopia_pi.web") / "static"
-    report = files("sotopia_pi.evaluation") / "templates" / "report.css"
     texts = {name: (static / name).read_text(encoding="utf-8") for name in ("app.css", "app.js", "htmx.min.js")}
-    texts["theme.css"] = f"{page_css()}\n{report.read_text(encoding='utf-8')}"
+    texts["theme.css"] = shared_css()
     return {name: _asset(name, text.encode()) for name, text in texts.items()}
 
 

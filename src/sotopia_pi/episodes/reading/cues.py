@@ -79,7 +79,8 @@ _HEDGE = re.compile(
     r"\b(?:maybe|perhaps|might|possibly|think about|think it over|think on|consider|considering|not sure|unsure|"
     r"let me think|sleep on|tempt(?:ed|ing)|doubt|wish|kill me|need to (?:ask|check|think|see|talk)|ask my|almost|"
     r"nearly|close to|getting closer|"
-    r"closer to|before (?:we|i)|let's (?:make|find|reach|try)|want(?: to| a)|would like a|hope|hoping|until|"
+    r"closer to|before (?:we|i)|let(?:'s| us) (?:make|find|reach|try|see)|"
+    r"(?:something|anything|a price) (?:that|which) |want(?: to| a)|would like a|hope|hoping|until|"
     r"hesitant|hesitantly|depends|get back to you|used to|thought|could have|would have|looking for|yet)\b"
 )
 _REFUSE = re.compile(

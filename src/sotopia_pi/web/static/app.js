@@ -40,3 +40,14 @@
     else found.click();
   });
 })();
+// A form that saves itself says so when it could not.
+for (const [event, said] of [
+  ["htmx:sendError", "Not saved: the server cannot be reached. Keep this page open; it is saved when you go on."],
+  ["htmx:responseError", "Not saved. Use the Save button, or reload the page in another tab to see why."],
+  ["htmx:beforeRequest", "Saving…"],
+]) {
+  document.addEventListener(event, (happened) => {
+    const shown = happened.detail.target;
+    if (shown && shown.id === "saved") shown.textContent = said;
+  });
+}

@@ -1,0 +1,235 @@
+"""A person as a player: one role of an episode, played by somebody at a terminal or in a browser.
+
+A Sitting is one episode while a person plays it. The episode runs in an event loop like any other, by the same rules;
+the person, in any thread, looks at it (`sight`), acts (`act`) and may stop it (`stop`). Whatever ends it, the turns
+that were played are kept: a person who stops, or no longer answers, fails the episode with that cause.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import threading
+from collections.abc import Awaitable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import TypeVar
+
+from sotopia_pi.episodes.agents import Agent, Player, Reply
+from sotopia_pi.episodes.play import Plan, play
+from sotopia_pi.episodes.records import Action, ActionError, ActionType, Episode
+from sotopia_pi.episodes.views import Seen, View, later_events, view
+from sotopia_pi.errors import ConfigError, ModelError, SotopiaError
+from sotopia_pi.records import derive_seed
+from sotopia_pi.world.records import SocialTask
+
+_T = TypeVar("_T")
+
+#: How the players who are people begin: `human:NAME`.
+HUMAN = "human:"
+#: Characters that a person can say in one turn.
+LONGEST = 4_000
+#: Why an episode failed that a person gave up.
+STOPPED = "the person stopped"
+
+_NAME = re.compile(r"[A-Za-z0-9-]{1,40}")
+#: Control characters but for line breaks and tabs, and halves of surrogate pairs; no keyboard means to write them.
+_NOT_TYPED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+#: Types whose words may be empty.
+_MAY_BE_SILENT = (ActionType.NONE, ActionType.LEAVE)
+
+
+def is_human(player: str) -> bool:
+    """Whether a player's name, as episodes have it, is that of a person."""
+    return player.startswith(HUMAN)
+
+
+def human(name: str) -> str:
+    """The player that a person of this pseudonym is. ConfigError for what is none."""
+    if not _NAME.fullmatch(name):
+        raise ConfigError(f"{name[:50]!r} is no pseudonym; take 1 to 40 letters, digits and -.")
+    return f"{HUMAN}{name}"
+
+
+def typed(kind: ActionType, words: str = "") -> Action:
+    """The action of a person who typed `words`. ActionError, with a sentence for the person, when it is none."""
+    argument = _NOT_TYPED.sub("", words.replace("\r\n", "\n").replace("\r", "\n")).strip()
+    if len(argument) > LONGEST:
+        raise ActionError(f"That is {len(argument):,} characters; say at most {LONGEST:,} in one turn.")
+    if not argument and kind not in _MAY_BE_SILENT:
+        raise ActionError("There are no words; write what you say or do, or do nothing this turn.")
+    return Action(type=kind, argument="" if kind is ActionType.NONE else argument)
+
+
+class PersonStopped(ModelError):
+    """The person does not play on: as when a model cannot be reached, the episode fails and keeps its turns."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What the person sees of the episode now: the role's view with every turn so far, and whether to act.
+
+    `episode` is None until the episode is over.
+    """
+
+    view: View
+    asked: bool
+    episode: Episode | None = None
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more can be done."""
+        return self.episode is not None
+
+
+class Sitting:
+    """One episode between a person in `role` and a `player` in the others.
+
+    `idle` is how many seconds the person may take for a turn; None: any time. `seed` draws the player's replies, the
+    plan's own where it is None. All methods but `play` may be called from any thread.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        task: SocialTask,
+        role: int,
+        player: Player,
+        seed: int | None = None,
+        idle: float | None = None,
+    ) -> None:
+        self.plan, self.task, self.role, self.idle = plan, task, role, idle
+        self._player, self._seed = player, seed
+        self._stopped: Future[str] = Future()
+        self._stopping: asyncio.Future[str] | None = None
+        self._changed = threading.Condition()
+        self._sight = Sight(view(task, role, (), plan.max_turns), asked=False)
+        self._asked: Future[Action] = Future()
+
+    @property
+    def sight(self) -> Sight:
+        """What the person sees now."""
+        with self._changed:
+            return self._sight
+
+    def act(self, action: Action, turn: int | None = None) -> bool:
+        """The person's action; False, and nothing happens, when it is not the person's turn.
+
+        `turn` is the number of the turn that the action is meant for, from 1: an answer that arrives twice counts once.
+        """
+        with self._changed:
+            seen = self._sight
+            if not seen.asked or turn not in (None, seen.view.turn_number):
+                return False
+            asked = self._asked
+            if not asked.set_running_or_notify_cancel():  # the episode ended while the person was typing
+                return False
+            event = Seen(self.role, action)
+            self._change(Sight(later_events(seen.view, (event,)), asked=False))
+        asked.set_result(action)
+        return True
+
+    def stop(self, why: str = STOPPED) -> None:
+        """Ends the episode as failed with the cause `why`; nothing happens when it is over or being stopped."""
+        with self._changed:
+            if not self._stopped.done() and not self._sight.over:
+                self._stopped.set_result(why)
+
+    def wait(self, seen: Sight, seconds: float | None = None) -> Sight:
+        """Blocks until there is something else to see than `seen`, `seconds` at most; what is seen then."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._sight is not seen, seconds)
+            return self._sight
+
+    async def play(self) -> Episode:
+        """Plays the episode to its end; a server that fails, also for good, fails the episode and keeps its turns."""
+        self._stopping = asyncio.wrap_future(self._stopped)
+        agents: dict[int, Agent] = {}
+        for role in self.task.roles:
+            seed = self.plan.seed(role) if self._seed is None else derive_seed(self._seed, self.task.id, role)
+            agents[role] = _Person(self) if role == self.role else _Partner(self, self._player.seat(role, seed))
+        episode = await play(self.plan, self.task, agents)
+        self._end(episode)
+        return episode
+
+    def _end(self, episode: Episode) -> None:
+        last = view(self.task, self.role, episode.turns, self.plan.max_turns)
+        with self._changed:
+            self._change(Sight(last, asked=False, episode=episode))
+
+    def _change(self, sight: Sight) -> None:
+        with self._changed:
+            self._sight = sight
+            self._changed.notify_all()
+
+    def _ask(self, seen: View) -> Future[Action]:
+        """Lets the person act on `seen`."""
+        with self._changed:
+            self._asked = Future()
+            self._change(Sight(seen, asked=True))
+            return self._asked
+
+    def _tell(self, history: tuple[Seen, ...]) -> None:
+        """Shows the person what everybody has seen."""
+        with self._changed:
+            seen = self._sight.view
+            if news := history[len(seen.history) :]:
+                self._change(Sight(later_events(seen, news), asked=False))
+
+    async def _unless_stopped(self, work: Awaitable[_T], seconds: float | None = None) -> _T:
+        """What `work` gives. PersonStopped when the person stops first, or takes longer than `seconds`."""
+        task, stop = asyncio.ensure_future(work), self._stopping
+        assert stop is not None, "play() comes first"
+        try:
+            await asyncio.wait((task, stop), timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+            if stop.done():
+                raise PersonStopped(self._stopped.result())
+            if not task.done():
+                raise PersonStopped(f"the person did not answer for {seconds:g} seconds")
+            return task.result()
+        finally:
+            if not task.done():
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+
+
+class _Person:
+    """The agent of the person's role."""
+
+    def __init__(self, sitting: Sitting) -> None:
+        self._sitting = sitting
+
+    async def act(self, view: View) -> Reply:
+        """Waits for what the person does."""
+        asked = self._sitting._ask(view)
+        try:
+            action = await self._sitting._unless_stopped(asyncio.wrap_future(asked), self._sitting.idle)
+        except PersonStopped:
+            if asked.cancel():
+                raise
+            action = asked.result()  # given before the stop, and so it counts
+        return Reply(action, raw=action.to_json())
+
+    async def close(self) -> None:
+        """Nothing to let go."""
+
+
+class _Partner:
+    """An agent that plays with the person: it can be interrupted, and no error of its server ends more than this."""
+
+    def __init__(self, sitting: Sitting, agent: Agent) -> None:
+        self._sitting, self._agent = sitting, agent
+
+    async def act(self, view: View) -> Reply:
+        """The agent's action, shown to the person once it is played."""
+        self._sitting._tell(view.history)
+        try:
+            return await self._sitting._unless_stopped(self._agent.act(view))
+        except ModelError:
+            raise
+        except SotopiaError as error:  # a refused key, an empty budget: the person's turns are kept all the same
+            raise ModelError(str(error)) from error
+
+    async def close(self) -> None:
+        """Closes the agent."""
+        await self._agent.close()

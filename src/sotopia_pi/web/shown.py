@@ -1,0 +1,51 @@
+"""What several reading pages show in the same way: links between pages of a list, relationships in words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sotopia_pi.web.filters import Filters
+from sotopia_pi.world.records import Relationship
+
+_TIES = {
+    Relationship.STRANGER: "strangers",
+    Relationship.KNOWS_NAME: "know each other by name",
+    Relationship.ACQUAINTANCE: "acquaintances",
+    Relationship.FRIEND: "friends",
+    Relationship.ROMANTIC: "partners",
+    Relationship.FAMILY: "family",
+}
+
+
+def relationship_words(relationship: Relationship) -> str:
+    """A relationship as people say it."""
+    return _TIES[relationship]
+
+
+@dataclass(frozen=True, slots=True)
+class Pager:
+    """Links to the other pages of a list; empty where there is none."""
+
+    page: int
+    pages: int
+    first: str
+    before: str
+    after: str
+    last: str
+
+
+def pager(path: str, filters: Filters, page: int, pages: int) -> Pager:
+    """The links around a page of a list."""
+
+    def link(number: int) -> str:
+        return filters.link(path, page=number)
+
+    back, on = page > 1, page < pages
+    return Pager(
+        page,
+        pages,
+        link(1) if back else "",
+        link(page - 1) if back else "",
+        link(page + 1) if on else "",
+        link(pages) if on else "",
+    )

@@ -1,0 +1,340 @@
+"""A person as a player: names, what was typed, sittings and how they end, and learning from what people played."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support import character, price_task, turn
+
+from sotopia_pi import pipeline, playing
+from sotopia_pi.config import Config, parse
+from sotopia_pi.episodes.agents import Reply
+from sotopia_pi.episodes.briefing import briefing, called, told
+from sotopia_pi.episodes.model_player import ModelPlayer
+from sotopia_pi.episodes.people import HUMAN, LONGEST, Sight, Sitting, human, is_human, typed
+from sotopia_pi.episodes.play import Plan
+from sotopia_pi.episodes.records import Action, ActionError, ActionType, Episode, StopReason
+from sotopia_pi.episodes.scripted import scripted_player
+from sotopia_pi.episodes.views import Seen, View, view
+from sotopia_pi.errors import ConfigError, ModelError, ServiceError, TrainingError
+from sotopia_pi.interop.export import episode_records
+from sotopia_pi.models.fake import FakeModel
+from sotopia_pi.models.protocol import Sampling
+from sotopia_pi.rundir import Run
+from sotopia_pi.training.examples import example
+from sotopia_pi.world.records import Relationship, SocialTask
+
+SPEAK, LEAVE = ActionType.SPEAK, ActionType.LEAVE
+
+
+def plan(task: SocialTask, role: int = 0, **fields: object) -> Plan:
+    players = tuple("human:kim" if seat == role else "base" for seat in task.roles)
+    return Plan.model_validate({"stage": "play", "task_id": task.id, "players": players, "max_turns": 6, **fields})
+
+
+def fake(model: FakeModel | None = None) -> ModelPlayer:
+    return ModelPlayer("base", model or FakeModel(), Sampling())
+
+
+class Failing:
+    """A player whose server fails for good, or which never answers."""
+
+    name = "base"
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.error, self.asked, self.closed = error, threading.Event(), 0
+
+    def seat(self, role: int, seed: int) -> Failing:
+        return self
+
+    async def act(self, view: View) -> Reply:
+        self.asked.set()
+        if self.error:
+            raise self.error
+        await asyncio.Event().wait()
+        raise AssertionError("nobody sets the event")
+
+    async def close(self) -> None:
+        self.closed += 1
+
+
+def played(sitting: Sitting, *actions: Action, seen: list[View] | None = None) -> Episode:
+    """Plays a sitting in another thread; after the last action the person stops. `seen` gets what the person sees."""
+
+    def until_asked() -> Sight:
+        sight = sitting.sight
+        while not sight.asked and not sight.over:
+            if seen is not None:
+                seen.append(sight.view)
+            sight = sitting.wait(sight, 10)
+        return sight
+
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(asyncio.run, sitting.play())
+        for action in actions:
+            sight = until_asked()
+            assert sitting.act(action, sight.view.turn_number)
+            if seen is not None:
+                seen += [sight.view, sitting.sight.view]
+        until_asked()
+        sitting.stop()
+        return future.result(10)
+
+
+def say(words: str) -> Action:
+    return Action(type=SPEAK, argument=words)
+
+
+# Names and typed words
+
+
+@given(st.text(max_size=50))
+def test_a_pseudonym_is_letters_digits_and_dashes(name: str) -> None:
+    good = 1 <= len(name) <= 40 and all(c.isascii() and (c.isalnum() or c == "-") for c in name)
+    if good:
+        assert human(name) == f"{HUMAN}{name}"
+        assert is_human(human(name))
+    else:
+        with pytest.raises(ConfigError, match="letters, digits and -"):
+            human(name)
+
+
+@pytest.mark.parametrize("player", ["base", "bc", "expert", "openai:human", "inhuman:x", ""])
+def test_models_are_not_human(player: str) -> None:
+    assert not is_human(player)
+
+
+@given(st.sampled_from(ActionType), st.text(st.characters(codec=None, exclude_categories=()), max_size=30))
+def test_what_is_typed_is_an_action_that_can_be_stored_or_refused(kind: ActionType, words: str) -> None:
+    try:
+        action = typed(kind, words)
+    except ActionError as error:
+        assert "no words" in str(error)
+        assert kind not in (ActionType.NONE, LEAVE)
+        return
+    assert action.type is kind
+    assert action.argument.encode().decode() == action.argument
+    assert not set(action.argument) & {"\x00", "\x1b", "\x07", "\x9b", "\r"}
+    if kind is ActionType.NONE:
+        assert action.argument == ""
+
+
+def test_a_turn_has_a_longest() -> None:
+    assert len(typed(SPEAK, "x" * LONGEST).argument) == LONGEST
+    with pytest.raises(ActionError, match="at most 4,000"):
+        typed(SPEAK, "x" * (LONGEST + 1))
+
+
+# Sittings
+
+
+def test_a_person_plays_by_the_rules_of_every_episode() -> None:
+    task = price_task()
+    sitting = Sitting(plan(task), task, 0, fake())
+    episode = played(sitting, say("Hello."), typed(ActionType.ACT, "nods"), typed(ActionType.NONE))
+    assert (episode.stop_reason, episode.failure, len(episode.turns)) == (StopReason.LEFT, None, 6)
+    assert [turn.action for turn in episode.turns[::2]] == [
+        say("Hello."),
+        Action(type=ActionType.ACT, argument="nods"),
+        Action(type=ActionType.NONE),
+    ]
+    assert episode.turns[0].raw == say("Hello.").to_json()
+    assert episode.players == ("human:kim", "base")
+    sight = sitting.sight
+    assert sight.over
+    assert sight.view == view(task, 0, episode.turns, 6)
+    assert not sitting.act(say("More."))
+
+
+@pytest.mark.parametrize("role", [0, 1])
+def test_a_person_sees_the_view_of_the_role_and_no_more(role: int) -> None:
+    task = price_task()
+    seen: list[View] = []
+    episode = played(Sitting(plan(task, role), task, role, fake()), say("One."), say("Two."), seen=seen)
+    assert len(seen) >= 4
+    for what in seen:
+        assert what == view(task, role, episode.turns[: len(what.history)], 6)
+
+
+def test_an_action_counts_once_and_on_its_turn() -> None:
+    task = price_task()
+    sitting = Sitting(plan(task), task, 0, fake())
+    assert not sitting.act(say("Too early."))
+    with ThreadPoolExecutor(8) as pool:
+        future = pool.submit(asyncio.run, sitting.play())
+        while not sitting.sight.asked:
+            sitting.wait(sitting.sight, 1)
+        assert not sitting.act(say("Of another turn."), turn=2)
+        assert sorted(pool.map(lambda n: sitting.act(say(f"{n}"), turn=1), range(6))) == [False] * 5 + [True]
+        while not sitting.sight.asked:
+            sitting.wait(sitting.sight, 1)
+        sitting.stop()
+        assert len(future.result(10).turns) == 2
+
+
+def test_a_person_who_stops_fails_the_episode_and_keeps_its_turns() -> None:
+    task = price_task()
+    episode = played(Sitting(plan(task), task, 0, fake()), say("Hello."))
+    assert (episode.failure, episode.stop_reason, len(episode.turns)) == ("the person stopped", None, 2)
+
+
+def test_stopping_interrupts_a_model_that_thinks() -> None:
+    task, player = price_task(), Failing()
+    sitting = Sitting(plan(task, 1), task, 1, player)
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(asyncio.run, sitting.play())
+        assert player.asked.wait(10)
+        sitting.stop("the server was stopped")
+        sitting.stop("again")
+        assert future.result(10).failure == "the server was stopped"
+    assert player.closed == 1
+    sitting.stop()  # nothing happens
+
+
+def test_a_sitting_that_is_stopped_before_it_begins() -> None:
+    task = price_task()
+    sitting = Sitting(plan(task), task, 0, fake())
+    sitting.stop()
+    assert asyncio.run(sitting.play()).failure == "the person stopped"
+
+
+def test_somebody_who_does_not_answer() -> None:
+    task = price_task()
+    sitting = Sitting(plan(task), task, 0, fake(), idle=0.01)
+    assert asyncio.run(sitting.play()).failure == "the person did not answer for 0.01 seconds"
+
+
+@pytest.mark.parametrize("error", [ModelError("It is down."), ServiceError("No more calls."), ConfigError("No side.")])
+def test_no_error_of_a_model_loses_what_was_played(error: Exception) -> None:
+    task = price_task()
+    episode = played(Sitting(plan(task), task, 0, Failing(error)), say("Hello."))
+    assert (episode.failure, len(episode.turns)) == (str(error), 1)
+
+
+def test_equal_seeds_give_partners_that_behave_equally() -> None:
+    task = price_task()
+    words = []
+    for sitting_id in ("a", "b"):
+        given = plan(task, conditions={"sitting": sitting_id})
+        episode = played(Sitting(given, task, 0, scripted_player("partner"), seed=7), say("I ask $18."), say("$17?"))
+        words.append([turn.action.argument for turn in episode.turns])
+    assert words[0] == words[1]
+
+
+# What a person is told
+
+
+@pytest.mark.parametrize("relationship", Relationship)
+def test_a_briefing_holds_what_the_role_may_know(relationship: Relationship) -> None:
+    cast = (character("Ada Moss", secret="Secret 0."), character("Bo Lind", occupation="nurse", secret="Secret 1."))
+    task = SocialTask(scenario=price_task(relationship).scenario, characters=cast)
+    for role in task.roles:
+        parts = briefing(view(task, role, ()))
+        text = "\n".join(line for part in parts for line in (part.title, *part.lines))
+        other = task.characters[1 - role]
+        assert task.scenario.situation in text
+        assert f"Secret {role}." in text
+        assert f"Secret {1 - role}." not in text
+        assert task.scenario.goals[1 - role] not in text
+        assert (other.name in text) == (relationship >= Relationship.KNOWS_NAME)
+        assert (other.occupation in text) == (relationship >= Relationship.ACQUAINTANCE)
+
+
+def test_events_are_told_in_words() -> None:
+    seen = view(price_task(), 0, [turn(0, "Hi."), turn(1, "nods", ActionType.NON_VERBAL)])
+    assert [called(seen, event.role) for event in seen.history] == ["you", "the other person"]
+    assert [told(event) for event in seen.history] == [("", "Hi."), ("without words", "nods")]
+    for kind in ActionType:
+        note, words = told(Seen(0, Action(type=kind, argument="" if kind is ActionType.NONE else "w")))
+        assert (note == "") == (kind is SPEAK)
+        assert words == ("" if kind is ActionType.NONE else "w")
+
+
+# Learning from people
+
+ROUND = {"name": "bc", "method": "bc", "episodes": "play", "select": {"rule": "top_k", "k": 1}}
+
+
+def run_with(folder: Path, *roles: int, group: str = "train") -> Run:
+    """A run in which a person has played one task per role given, to a deal, against the fake model."""
+    config = parse({"models": {"policy": "fake:"}, "rounds": [ROUND], "max_turns": 6}, "the test")
+    run = Run.open(folder, config, quiet=True)
+    tasks = [price_task(number=n) for n in range(len(roles))]
+    run.store.add_tasks(group, tasks)
+    run.store.finish_stage("tasks", {})
+    opponent = playing.opponent(run, "base")
+    for task, role in zip(tasks, roles, strict=True):
+        answers = FakeModel(replies=['{"action_type": "speak", "argument": "Deal, $15."}'])
+        sitting = playing.sit(run, task, role, "kim", opponent, fake(answers))
+        playing.keep(run, task, played(sitting, say("I offer $15."), say("Deal, $15."), typed(LEAVE, "Bye.")))
+    return run
+
+
+def test_a_round_learns_the_roles_of_people(tmp_path: Path) -> None:
+    with run_with(tmp_path / "run", 0, 1, 0) as run:
+        item = run.config.rounds[0]
+        facts = pipeline.collect(run, item)
+        assert (facts["completed"], facts["failed"]) == (3, 0)
+        facts = pipeline.select(run, item)
+        assert (facts["candidates"], facts["raters"]) == (3, ["verifier"])
+        chosen = run.store.selection("bc")
+        assert sorted(role for _, role in chosen) == [0, 0, 1]
+        for key, role in chosen:
+            episode = run.store.episode(key)
+            assert is_human(episode.players[role])
+            made = example(run.store.task(episode.task_id), episode, role, run.config.max_turns, run.prompts)
+            replies = [message["content"] for message in made.messages if message["role"] == "assistant"]
+            own = [turn.action.to_json() for turn in episode.turns if turn.role == role]
+            assert replies == own
+            assert all(made.trained)
+
+
+def test_what_was_played_on_held_out_tasks_is_not_trained_on(tmp_path: Path) -> None:
+    with run_with(tmp_path / "run", 0, group="test") as run:
+        with pytest.raises(ConfigError, match="--group train"):
+            pipeline.collect(run, run.config.rounds[0])
+        run.store.finish_stage("collect/bc", {})
+        with pytest.raises(TrainingError, match="none of 0 candidates"):
+            pipeline.select(run, run.config.rounds[0])
+
+
+def test_nothing_drops_what_people_stopped(tmp_path: Path) -> None:
+    with run_with(tmp_path / "run", 0) as run:
+        task = run.store.tasks("train")[0]
+        sitting = playing.sit(run, task, 0, "kim", playing.opponent(run, "base"), fake())
+        playing.keep(run, task, played(sitting, say("Hello.")))
+        pipeline.forget_failures(run)
+        assert run.store.counts("play") == (1, 1)
+
+
+def test_an_export_keeps_who_played(tmp_path: Path) -> None:
+    with run_with(tmp_path / "run", 1) as run:
+        (line,) = episode_records(run.store, ["play"])
+    assert '"human:kim"' in line
+
+
+def test_whom_a_run_can_be_played_with(tmp_path: Path) -> None:
+    with Run.open(tmp_path / "run", Config.model_validate({"rounds": [{"name": "sr", "method": "sr"}]})) as run:
+        assert playing.known(run) == ["partner", "expert", "base"]
+        assert playing.opponent(run, "partner").scripted
+        with pytest.raises(ModelError, match="not trained yet"):
+            playing.opponent(run, "sr")
+        with pytest.raises(ConfigError, match="There is no policy 'bcc' here; those of the run are: partner"):
+            playing.opponent(run, "bcc")
+        with pytest.raises(ConfigError, match="no scripted player"):
+            playing.opponent(run, "scripted:nobody")
+        assert playing.opponent(run, "fake:").name == "fake:"
+
+
+def test_the_example_in_the_documents_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    text = (Path(__file__).parent.parent / "docs" / "play.md").read_text(encoding="utf-8")
+    (example_code,) = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    exec(example_code, {})
+    assert capsys.readouterr().out == "left\n"

@@ -1,0 +1,604 @@
+"""Studies without a browser: who gets what, what is stored, what is asked again, what the owner sees."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import re
+import threading
+import tomllib
+import uuid
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from sqlalchemy import create_engine, make_url, text
+from studying import MIDDLE, fill, filled, key_of, new_study, played, rate_next
+
+from sotopia_pi.cli.main import main
+from sotopia_pi.errors import ConfigError, StoreError
+from sotopia_pi.ratings.records import Rating
+from sotopia_pi.store import Store
+from sotopia_pi.studies import choosing
+from sotopia_pi.studies.answers import draft_of, mark, read_answer
+from sotopia_pi.studies.desk import Desk
+from sotopia_pi.studies.export import export_csv, export_jsonl, header
+from sotopia_pi.studies.records import Answer, End, Qualification, StudySettings
+from sotopia_pi.studies.status import status
+
+POSTGRES = os.environ.get("SOTOPIA_PI_TEST_POSTGRES")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    """An empty store; on PostgreSQL in a schema of its own."""
+    if request.param == "sqlite":
+        with Store.open(tmp_path / "run.db") as opened:
+            yield opened
+        return
+    if not POSTGRES:
+        pytest.skip("set SOTOPIA_PI_TEST_POSTGRES to the URL of a PostgreSQL database to test there too")
+    schema = f"test_{uuid.uuid4().hex}"
+    engine = create_engine(POSTGRES)
+    with engine.begin() as connection:
+        connection.execute(text(f"CREATE SCHEMA {schema}"))
+    url = make_url(POSTGRES).update_query_dict({"options": f"-csearch_path={schema}"})
+    with Store.open(url.render_as_string(hide_password=False)) as opened:
+        yield opened
+    with engine.begin() as connection:
+        connection.execute(text(f"DROP SCHEMA {schema} CASCADE"))
+    engine.dispose()
+
+
+class Clock:
+    """A clock that is moved by hand."""
+
+    def __init__(self) -> None:
+        self.now = 1_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def begun(desk: Desk, participant: str = "") -> str:
+    found = desk.begin(participant)
+    assert found is not None
+    return found[1]
+
+
+def step_of(desk: Desk, token: str) -> Any:
+    annotator = desk.annotator(token)
+    assert annotator is not None
+    return desk.step(annotator)
+
+
+# What is given out
+
+
+def test_each_episode_goes_to_k_people_and_becomes_ratings_in_the_store(store: Store) -> None:
+    desk = Desk(store, new_study(store, count=4))
+    tokens = [begun(desk, f"p{n}") for n in range(3)]
+    done = {token: [] for token in tokens}
+    for _ in range(5):
+        for token in tokens:
+            if (episode := rate_next(desk, token)) is not None:
+                done[token].append(episode)
+    assert Counter(key for keys in done.values() for key in keys) == dict.fromkeys(map(key_of, range(4)), 2)
+    assert all(len(set(keys)) == len(keys) for keys in done.values())
+    ratings = list(store.ratings())
+    assert len(ratings) == 4 * 2 * 2
+    assert all(one.rater.startswith("human:first/") and len(one.scores) == len(one.reasons) == 7 for one in ratings)
+    assert {one.role for one in ratings} == {0, 1}
+    assert [step_of(desk, token).stop for token in tokens] == ["done"] * 3
+
+
+def test_annotators_have_orders_of_their_own_and_roles_are_shuffled(store: Store) -> None:
+    desk = Desk(store, new_study(store, count=8, annotators=8))
+    orders, roles = set(), set()
+    for n in range(8):
+        token = begun(desk, f"p{n}")
+        order = []
+        while (step := step_of(desk, token)).assignment is not None:
+            roles.add(step.assignment.roles)
+            order.append(rate_next(desk, token))
+        orders.add(tuple(order))
+    assert len(orders) > 4
+    assert roles == {(0, 1), (1, 0)}
+
+
+def test_a_score_belongs_to_the_role_that_was_shown_in_its_place(store: Store) -> None:
+    desk = Desk(store, new_study(store, count=6, annotators=1))
+    token = begun(desk)
+    annotator = desk.annotator(token)
+    assert annotator is not None
+    for _ in range(6):
+        own = desk.step(annotator).assignment
+        assert own is not None
+        desk.submit(annotator, own, filled(**{"score-1-goal": "9", "score-2-goal": "2"}))
+        by_role = {one.role: one.scores["goal"] for one in store.ratings(episode=own.episode)}
+        assert by_role == {own.roles[0]: 9.0, own.roles[1]: 2.0}
+
+
+def test_an_expired_lease_is_given_to_somebody_else_and_the_late_submission_counts(store: Store) -> None:
+    clock = Clock()
+    desk = Desk(store, new_study(store, count=1, annotators=1, lease_minutes=10), clock)
+    slow, quick = begun(desk, "slow"), begun(desk, "quick")
+    late = desk.annotator(slow)
+    assert late is not None
+    own = desk.step(late).assignment
+    assert own is not None
+    assert step_of(desk, quick).stop == "nothing_left"
+    clock.now += 601
+    assert rate_next(desk, quick) == own.episode
+    handed = desk.submit(late, own, filled(1))
+    assert not handed.again
+    assert len({one.rater for one in store.ratings()}) == 2
+    assert status(store, desk.study, clock()).rated == 2
+
+
+def test_what_is_begun_comes_back_first_with_its_draft(store: Store) -> None:
+    clock = Clock()
+    desk = Desk(store, new_study(store, count=5, annotators=1, lease_minutes=10), clock)
+    token = begun(desk, "p")
+    annotator = desk.annotator(token)
+    assert annotator is not None
+    first = desk.step(annotator).assignment
+    assert first is not None
+    assert desk.save(annotator, first, {"score-1-goal": "7", "reason-1-goal": "so far", "csrf": "x", "other": "y"})
+    clock.now += 3_600
+    again = step_of(desk, begun(desk, "p")).assignment
+    assert again.id == first.id
+    assert again.draft == {"score-1-goal": "7", "reason-1-goal": "so far"}
+    assert again.until > clock()
+    assert desk.submit(annotator, again, filled()).again is False
+    assert desk.save(annotator, again, {"score-1-goal": "1"}) is False
+
+
+def test_submitting_twice_stores_once_and_changes_nothing(store: Store) -> None:
+    desk = Desk(store, new_study(store))
+    annotator = desk.annotator(begun(desk))
+    assert annotator is not None
+    own = desk.step(annotator).assignment
+    assert own is not None
+    assert not desk.submit(annotator, own, filled()).again
+    before = list(store.ratings())
+    assert desk.submit(annotator, own, filled(2)).again
+    assert list(store.ratings()) == before
+
+
+def test_a_person_gets_no_more_than_the_study_gives_one(store: Store) -> None:
+    desk = Desk(store, new_study(store, count=5, per_annotator=2))
+    token = begun(desk)
+    assert [rate_next(desk, token) is None for _ in range(3)] == [False, False, True]
+    assert step_of(desk, token).stop == "done"
+
+
+def test_one_more_annotator_is_asked_while_scores_are_far_apart(store: Store) -> None:
+    desk = Desk(store, new_study(store, count=1))
+    people = [begun(desk, f"p{n}") for n in range(5)]
+    assert rate_next(desk, people[0], -4)
+    assert rate_next(desk, people[1], 4)
+    assert status(store, desk.study).again == 1
+    assert rate_next(desk, people[2], 3)
+    assert rate_next(desk, people[3]) is None  # two of the three agree
+    now = status(store, desk.study)
+    assert (now.complete, now.rated, now.needed) == (1, 3, 3)
+
+
+@pytest.mark.parametrize(
+    ("scores", "needed"),
+    [([], 2), ([3], 2), ([3, 8], 2), ([3, 9], 3), ([3, 9, 6], 3), ([0, 10, 5], 3), ([0, 6], 3), ([0, 6, 12], 4)],
+)
+def test_how_many_annotators_an_episode_needs(scores: list[float], needed: int) -> None:
+    rule = choosing.settings_from({"reannotation": {"maximum": 4}}, "test")
+    assert rule.needed([{0: score, 1: 5.0} for score in scores]) == needed
+    assert rule.needed([{0: 5.0, 1: score} for score in scores]) == needed
+
+
+def test_the_maximum_ends_the_asking() -> None:
+    assert StudySettings().needed([{0: 0}, {0: 6}, {0: 12}]) == 3
+    assert StudySettings(reannotation=None).needed([{0: 0}, {0: 10}]) == 2
+
+
+def test_closing_gives_nothing_out_and_still_takes_what_is_in_hand(store: Store) -> None:
+    study = new_study(store)
+    desk = Desk(store, study)
+    token = begun(desk, "p")
+    annotator = desk.annotator(token)
+    assert annotator is not None
+    own = desk.step(annotator).assignment
+    assert own is not None
+    store.studies.set_open("first", False)
+    closed = Desk(store, choosing.find(store, "first"))
+    assert closed.begin("new") is None
+    assert closed.begin("p") is not None
+    assert not closed.submit(annotator, own, filled()).again
+    assert closed.step(annotator).stop == "done"
+    with pytest.raises(StoreError, match="no study 'other'"):
+        store.studies.set_open("other", True)
+
+
+# Who somebody is
+
+
+def test_a_participant_is_one_annotator_and_their_id_is_not_stored(store: Store, tmp_path: Path) -> None:
+    desk = Desk(store, new_study(store))
+    first, again, other = (desk.begin(name) for name in ("platform-id-77", "platform-id-77", "platform-id-78"))
+    assert first and again and other
+    assert first[0].pseudonym == again[0].pseudonym != other[0].pseudonym
+    assert desk.annotator(first[1]) is None, "an old session ends when a new one begins"
+    assert desk.annotator(again[1]) == again[0]
+    assert desk.annotator("") is None and desk.annotator("wrong \ud800") is None
+    if (tmp_path / "run.db").exists():
+        held = b"".join(path.read_bytes() for path in tmp_path.glob("run.db*"))
+        assert b"platform-id-77" not in held
+        assert again[1].encode() not in held
+        assert again[0].pseudonym.encode() in held
+
+
+def test_beginning_at_the_same_moment_makes_one_annotator(store: Store) -> None:
+    desk = Desk(store, new_study(store))
+    names: list[str] = []
+    threads = [threading.Thread(target=lambda: names.append(desk.begin("same")[0].pseudonym)) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(names) == 8 and len(set(names)) == 1
+    assert len(store.studies.annotators("first")) == 1
+
+
+def test_nobody_gets_at_what_another_has_in_hand(store: Store) -> None:
+    desk = Desk(store, new_study(store))
+    one, two = (desk.annotator(begun(desk, name)) for name in "ab")
+    assert one and two
+    own = desk.step(one).assignment
+    assert own is not None
+    assert store.assignments.get(two, own.id) is None
+    assert not desk.save(two, own, {"score-1-goal": "1"})
+    with pytest.raises(StoreError, match="no such assignment"):
+        desk.submit(two, own, filled())
+    assert list(store.ratings()) == []
+
+
+# Qualification
+
+
+def test_the_qualification_is_failed_and_passed(store: Store) -> None:
+    desk = Desk(store, new_study(store, tests=1, count=2))
+    annotator = desk.annotator(begun(desk))
+    assert annotator is not None
+    step = desk.step(annotator)
+    assert step.test and step.assignment is not None
+    desk.submit(annotator, step.assignment, filled(3))
+    first = store.assignments.get(annotator, step.assignment.id)
+    assert first is not None
+    feedback = desk.feedback(first)
+    assert feedback is not None and not feedback.passed and feedback.left == 1
+    again = desk.annotator_of(annotator)
+    second = desk.step(again).assignment
+    assert second is not None and second.attempt == 2
+    desk.submit(again, second, filled(-2))
+    assert desk.annotator_of(annotator).phase == "qualified"
+    assert not desk.step(desk.annotator_of(annotator)).test
+    assert list(store.ratings()) == [], "answers of the qualification are no ratings"
+    assert len(list(export_csv(store, desk.study, tests=True))) == 3
+    assert len(list(export_csv(store, desk.study))) == 1
+
+
+def test_who_fails_every_attempt_is_screened_out_for_good(store: Store) -> None:
+    desk = Desk(
+        store, new_study(store, tests=1, count=2, screened_out={"code": "OUT1", "url": "https://example.com/x"})
+    )
+    for _ in range(2):
+        annotator = desk.annotator(begun(desk, "p"))
+        assert annotator is not None
+        own = desk.step(annotator).assignment
+        assert own is not None
+        desk.submit(annotator, own, filled(4))
+    annotator = desk.annotator(begun(desk, "p"))
+    assert annotator is not None
+    assert desk.step(annotator).stop == "screened_out"
+    assert desk.end("screened_out", annotator).code == "OUT1"
+    assert desk.end("done", annotator).code == annotator.code
+
+
+def test_a_share_of_the_scores_may_be_enough() -> None:
+    answer = Answer(scores={"0": {"goal": 9, "secret": -5}}, reasons={})
+    reference = {"0": {"goal": 5.0, "secret": -6.0}}
+    assert mark(answer, reference, Qualification())[1] is False
+    marked, passed = mark(answer, reference, Qualification(share=0.5))
+    assert passed
+    assert [one.within for one in marked] == [False, True]
+    assert mark(answer, {"0": {"goal": 7.0}}, Qualification())[1] is True
+
+
+# Forms
+
+
+def test_errors_are_one_sentence_per_field() -> None:
+    rules = StudySettings()
+    given_ = filled(**{"score-1-goal": "11", "score-2-secret": "", "reason-2-goal": " ", "score-1-knowledge": "3.5"})
+    errors = read_answer(given_, (1, 0), rules).errors
+    assert errors == {
+        "score-1-knowledge": "The score must be a whole number from 0 to 10.",
+        "score-1-goal": "The score must be a whole number from 0 to 10.",
+        "score-2-secret": "Choose a score from -10 to 0.",
+        "reason-2-goal": "Write a reason for the score.",
+    }
+    assert read_answer(filled(**{"score-1-secret": "\N{MINUS SIGN}4"}), (0, 1), rules).answer is not None
+
+
+@given(st.dictionaries(st.sampled_from([*filled(), "other"]), st.text(max_size=30)))
+def test_any_form_is_read_or_refused_field_by_field(fields: dict[str, str]) -> None:
+    rules = StudySettings()
+    read = read_answer(fields, (0, 1), rules)
+    assert (read.answer is None) == bool(read.errors)
+    assert set(read.errors) <= set(filled())
+    assert set(draft_of(fields, (0, 1), rules)) <= set(fields) & set(filled())
+    if read.answer is not None:
+        for scores in read.answer.scores.values():
+            assert all(one.low <= scores[one.name] <= one.high for one in rules.dimensions)
+
+
+# Whatever happens in whatever order
+
+
+class Queue(RuleBasedStateMachine):
+    """People come, draft, submit late or twice, and vanish; time passes. Nothing may be lost or doubled."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.clock = Clock()
+        self.store = Store.open(":memory:")
+        self.tokens: list[str] = []
+        self.hands: list[tuple[str, Any]] = []
+        self.submitted: dict[tuple[str, str], int] = {}
+        self.late = 0
+        study = new_study(self.store, count=3, lease_minutes=10)
+        self.desk = Desk(self.store, study, self.clock)
+
+    def teardown(self) -> None:
+        self.store.close()
+
+    def who(self, number: int) -> Any:
+        return self.desk.annotator(self.tokens[number % len(self.tokens)])
+
+    @precondition(lambda self: len(self.tokens) < 5)
+    @rule()
+    def comes(self) -> None:
+        self.tokens.append(begun(self.desk, f"p{len(self.tokens)}"))
+
+    @precondition(lambda self: self.tokens)
+    @rule(number=st.integers(0, 4))
+    def asks(self, number: int) -> None:
+        annotator = self.who(number)
+        step = self.desk.step(annotator)
+        if step.assignment is not None:
+            self.hands.append((annotator.pseudonym, step.assignment))
+            assert (annotator.pseudonym, step.assignment.episode) not in self.submitted
+
+    @precondition(lambda self: self.hands)
+    @rule(number=st.integers(0, 50), shift=st.integers(-5, 5))
+    def submits(self, number: int, shift: int) -> None:
+        pseudonym, own = self.hands[number % len(self.hands)]
+        annotator = next(one for one in self.store.studies.annotators("first") if one.pseudonym == pseudonym)
+        held = self.store.assignments.get(annotator, own.id)
+        assert held is not None
+        self.late += held.submitted is None and held.until <= self.clock()
+        handed = self.desk.submit(annotator, own, filled(shift))
+        key = (pseudonym, own.episode)
+        assert handed.again == (key in self.submitted)
+        if not handed.again:
+            self.submitted[key] = shift
+
+    @precondition(lambda self: self.hands)
+    @rule(number=st.integers(0, 50))
+    def drafts(self, number: int) -> None:
+        pseudonym, own = self.hands[number % len(self.hands)]
+        annotator = next(one for one in self.store.studies.annotators("first") if one.pseudonym == pseudonym)
+        self.desk.save(annotator, own, {"score-1-goal": "3"})
+
+    @rule(minutes=st.sampled_from([1, 6, 11]))
+    def waits(self, minutes: int) -> None:
+        self.clock.now += 60 * minutes
+
+    @invariant()
+    def what_was_submitted_is_stored_once(self) -> None:
+        stored = Counter((one.rater.split("/")[1], one.episode) for one in self.store.ratings())
+        assert stored == dict.fromkeys(self.submitted, 2)
+
+    @invariant()
+    def nobody_more_is_asked_than_needed(self) -> None:
+        for one in status(self.store, self.desk.study, self.clock()).episodes:
+            if not self.late and not any(own.draft for _, own in self.hands):
+                assert one.rated <= one.needed
+
+
+# What the owner sees and takes away
+
+
+def test_the_export_has_the_released_columns(store: Store) -> None:
+    desk = Desk(store, new_study(store, count=2))
+    for n in range(2):
+        token = begun(desk, f"p{n}")
+        while rate_next(desk, token):
+            pass
+    rows = list(csv.DictReader(io.StringIO("".join(export_csv(store, desk.study)))))
+    assert [row["pk"] for row in rows] == [key_of(0)] * 2 + [key_of(1)] * 2
+    assert {row["model"] for row in rows} == {"secretpolicy"}
+    assert rows[0]["goal_1"] == rows[0]["goal_2"] == "5"
+    assert rows[0]["goal_reasoning_2"] == "Because of turn 2 (goal)."
+    assert json.loads(rows[0]["data"])["names"] == ["Ada Moss", "Bo Lind"]
+    lines = [json.loads(line) for line in export_jsonl(store, desk.study)]
+    assert len(lines) == 4
+    assert lines[0]["scores"]["0"]["goal"] == 5
+
+
+def test_the_header_is_that_of_the_released_file() -> None:
+    released = Path("/work/shared/data/sotopia_pi/human_eval/BC.csv")
+    if not released.is_file():
+        pytest.skip("the released human ratings are not on this machine")
+    with released.open(encoding="utf-8", newline="") as file:
+        assert next(csv.reader(file)) == header(StudySettings().dimensions)
+
+
+def test_a_reason_that_a_spreadsheet_would_run_is_quoted(store: Store) -> None:
+    desk = Desk(store, new_study(store, count=1, annotators=1))
+    annotator = desk.annotator(begun(desk))
+    assert annotator is not None
+    own = desk.step(annotator).assignment
+    assert own is not None
+    desk.submit(annotator, own, filled(**{"reason-1-goal": "=1+1", "reason-2-goal": "=1+1"}))
+    (row,) = csv.DictReader(io.StringIO("".join(export_csv(store, desk.study))))
+    assert row["goal_reasoning_1"] == "'=1+1"
+    assert all(one.reasons["goal"] == "=1+1" for one in store.ratings())
+
+
+def test_agreement_counts_what_people_said(store: Store) -> None:
+    desk = Desk(store, new_study(store, count=3))
+    for shift in (0, 1):
+        token = begun(desk, f"p{shift}")
+        while rate_next(desk, token, shift):
+            pass
+    by_name = {entries[0].dimension: entries for entries in status(store, desk.study).agreement}
+    five, two = by_name["goal"]
+    assert (five.units, five.ratings, five.mean) == (6, 12, 5.5)
+    assert (five.pairwise, two.pairwise) == (0.0, 1.0) or (five.pairwise, two.pairwise) == (1.0, 1.0)
+
+
+# Making one
+
+
+def test_the_same_tasks_are_drawn_from_every_stage(store: Store) -> None:
+    fill(store, 12)
+    twins = [played(n, "evaluate/other").model_copy(update={"key": f"twin{n:04d}"}) for n in range(12)]
+    store.add_episodes([(one, []) for one in twins])
+    keys = choosing.choose(store, n=6, seed=3)
+    drawn = Counter(one.task_id for one in store.studies.candidates(keys=keys))
+    assert len(keys) == 6 and set(drawn.values()) == {2}
+    assert choosing.choose(store, n=6, seed=3) == keys != choosing.choose(store, n=6, seed=4)
+    assert choosing.choose(store, ["evaluate/other"], n=2)[0].startswith("twin")
+    with pytest.raises(ConfigError, match="no completed episodes of 'x'; the stages are: evaluate/other, evaluate/sec"):
+        choosing.choose(store, ["x"])
+    with pytest.raises(ConfigError, match="No completed episode fits"):
+        choosing.choose(store, policies=["nobody"])
+
+
+def test_what_cannot_be_a_study_is_refused(store: Store) -> None:
+    keys = fill(store, 2)
+    usual = StudySettings()
+    with pytest.raises(ConfigError, match="cannot be a study's name"):
+        choosing.create(store, "Not A Slug", usual, keys)
+    with pytest.raises(ConfigError, match="no completed episode here"):
+        choosing.create(store, "a", usual, ["nothing"])
+    with pytest.raises(ConfigError, match="besides those of its qualification"):
+        choosing.create(store, "a", usual, keys, dict.fromkeys(keys, MIDDLE))
+    choosing.create(store, "a", usual, keys)
+    with pytest.raises(StoreError, match="already: choose another name"):
+        choosing.create(store, "a", usual, keys)
+    with pytest.raises(ConfigError, match="annotator is not a setting of a study"):
+        choosing.settings_from({"annotator": 3}, "s.toml")
+    with pytest.raises(ConfigError, match="web address"):
+        choosing.settings_from({"done": {"url": "javascript:alert(1)"}}, "s.toml")
+
+
+def test_references_come_from_a_rater_or_a_file(store: Store, tmp_path: Path) -> None:
+    fill(store, 3)
+    store.add_ratings(
+        [Rating(episode=key_of(1), role=role, rater="human:me/x", scores={"goal": 7.0}) for role in (0, 1)]
+    )
+    assert choosing.references_of(store, "human:me/x", []) == {key_of(1): {"0": {"goal": 7.0}, "1": {"goal": 7.0}}}
+    with pytest.raises(ConfigError, match="has not rated"):
+        choosing.references_of(store, "human:me/x", [key_of(0)])
+    with pytest.raises(ConfigError, match="no ratings by 'judge'"):
+        choosing.references_of(store, "judge", [])
+    path = tmp_path / "r.csv"
+    path.write_text("pk,goal_1,goal_2\nk,8,2\nk,6,\n", encoding="utf-8")
+    assert choosing.read_references(path, StudySettings()) == {"k": {"0": {"goal": 7.0}, "1": {"goal": 2.0}}}
+    path = tmp_path / "r.json"
+    path.write_text('{"k": {"0": {"goal": 8}}}', encoding="utf-8")
+    assert choosing.read_references(path, StudySettings()) == {"k": {"0": {"goal": 8.0}}}
+    for wrong in (
+        '{"k": {"0": {"goal": 80}}}',
+        '{"k": {"0": {"joy": 1}}}',
+        "[]",
+        "{}",
+        "no",
+        '{"k": {"a": {}}}',
+        '{"k": 1}',
+    ):
+        path.write_text(wrong, encoding="utf-8")
+        with pytest.raises(ConfigError, match="reference scores"):
+            choosing.read_references(path, StudySettings())
+
+
+def test_a_study_lives_in_another_database_with_copies(store: Store, tmp_path: Path) -> None:
+    keys = fill(store, 3)
+    store.add_ratings([Rating(episode=key_of(0), role=0, rater="judge:x", scores={"goal": 1.0})])
+    with Store.open(tmp_path / "other.db") as other:
+        assert choosing.copy_episodes(store, other, "first", keys[:2]) == 2
+        assert choosing.copy_episodes(store, other, "first", keys[:2]) == 0
+        assert list(other.ratings()) == []
+        desk = Desk(other, choosing.create(other, "first", StudySettings(), keys[:2]))
+        assert rate_next(desk, begun(desk)) in keys
+        assert list(other.episodes()) == list(store.episodes(keys=keys[:2]))
+
+
+def test_the_documented_settings_are_the_defaults() -> None:
+    page = (Path(__file__).parent.parent / "docs" / "studies.md").read_text(encoding="utf-8")
+    (shown,) = re.findall(r"^```toml study.toml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    found = choosing.settings_from(tomllib.loads(shown), "docs/studies.md")
+    assert found.done.code is not None
+    assert found.model_copy(update=dict.fromkeys(("done", "screened_out", "nothing_left"), End())) == StudySettings()
+
+
+# The command line
+
+
+def test_the_verbs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with Store.open(tmp_path / "run.db") as store:
+        keys = fill(store, 4)
+        store.add_ratings([Rating(episode=keys[3], role=0, rater="judge:x", scores={"goal": 5.0})])
+    (tmp_path / "study.toml").write_text('annotators = 1\n[done]\ncode = "ABC"\n', encoding="utf-8")
+    run = str(tmp_path)
+    made = ["study", "create", run, "--name", "one", "--config", str(tmp_path / "study.toml"), "--n", "2"]
+    assert main([*made, "--reference-rater", "judge:x"]) == 0
+    assert "2 episodes, 1 for the qualification" in capsys.readouterr().out
+    with Store.open(tmp_path / "run.db") as store:
+        desk = Desk(store, choosing.find(store, "one"))
+        token = begun(desk, "p")
+        while rate_next(desk, token):
+            pass
+    assert main(["study", "list", run]) == 0
+    assert "one  open  2 of 2 episodes  /rate/" in capsys.readouterr().out
+    assert main(["study", "status", run, "--name", "one"]) == 0
+    said = capsys.readouterr().out
+    assert "ratings    2 of 2; 0 in hand" in said and "qualified, 2 rated" in said and "goal" in said
+    assert main(["study", "export", run, "--name", "one", "--out", str(tmp_path / "out.csv")]) == 0
+    assert "2 submissions" in capsys.readouterr().out
+    assert main(["study", "export", run, "--name", "one", "--qualification"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 2
+    assert main(["study", "close", run, "--name", "one"]) == 0
+    assert main(["study", "status", run, "--name", "one"]) == 0
+    assert "one (closed)" in capsys.readouterr().out
+    assert main(["study", "open", run, "--name", "none"]) == StoreError.exit_code
+    assert "has no study 'none': the studies are one" in capsys.readouterr().err
+    assert main(["study", "list", str(tmp_path / "nowhere")]) == ConfigError.exit_code
+    other = ["study", "create", run, "--name", "two", "--stage", "evaluate/secretpolicy"]
+    assert main([*other, "--database", str(tmp_path / "other.db")]) == 0
+    assert main(["study", "list", str(tmp_path / "other.db")]) == 0
+    assert "two  open  0 of 4" in capsys.readouterr().out
+
+
+TestQueue = Queue.TestCase
+TestQueue.settings = settings(
+    max_examples=25, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+)

@@ -1,0 +1,22 @@
+"""The benchmark of the browser application, on few episodes: it asks the real server for every page."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from benchmarks import view
+
+
+def test_every_page_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(view, "EPISODES", 200)
+    monkeypatch.setattr(view, "_TIMES", 1)
+    found = dict(view.view())
+    assert found["stored"].startswith("200 episodes, made in")
+    assert found["an episode"].startswith("p50 ")
+    assert len([figure for figure in found.values() if figure.startswith("p50")]) == 24
+    assert found["memory at its peak"] != "0 MB"
