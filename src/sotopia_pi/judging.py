@@ -120,6 +120,13 @@ def _judge_as_panel(
     return {"judged": len(made), "judge_failed": sum(rating.failure is not None for rating in made)}
 
 
+def together(run: Run, settings: JudgeConfig, episode: str, ratings: Sequence[Rating]) -> list[Rating]:
+    """The panel's ratings of an episode from those of its judges; none where there is no panel."""
+    if not settings.panel:
+        return []
+    return panel_ratings(episode, combined(ratings), raters_of(run, settings), settings.combine)
+
+
 def calibration_of(run: Run) -> Callable[[Rating], Rating]:
     """What `judge.calibration` makes of a rating before it is selected by; ConfigError where it is another judge's."""
     judge = run.config.judge

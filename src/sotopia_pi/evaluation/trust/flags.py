@@ -19,7 +19,7 @@ these faults then gets even one flag in at most 5 % of audits.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sotopia_pi.evaluation.trust.effects import ENOUGH, holm
@@ -30,7 +30,10 @@ POINTS = 0.25
 
 @dataclass(frozen=True, slots=True)
 class Flag:
-    """A test and what came of it. `up` says that only an estimate above zero is a fault."""
+    """A test and what came of it. `up` says that only an estimate above zero is a fault.
+
+    `size` is what counts against `least` where that is not the estimate; `form` marks words that are meant for a judge.
+    """
 
     name: str
     says: str
@@ -39,6 +42,7 @@ class Flag:
     up: bool = False
     size: float | None = None
     p_adjusted: float | None = None
+    form: bool = False
 
     @property
     def known(self) -> bool:
@@ -74,10 +78,7 @@ def flags(parts: Mapping[str, Any]) -> dict[str, Flag]:
     """Every test of the parts that there are, by name."""
     tests = [*_truth(parts.get("truth")), *_itself(parts.get("itself")), *_inserted(parts.get("susceptibility"))]
     corrected = holm([_p(test) for test in tests])
-    return {
-        test.name: Flag(test.name, test.says, test.effect, test.least, test.up, test.size, p)
-        for test, p in zip(tests, corrected, strict=True)
-    }
+    return {test.name: replace(test, p_adjusted=p) for test, p in zip(tests, corrected, strict=True)}
 
 
 def _p(test: Flag) -> float | None:
@@ -116,4 +117,4 @@ def _itself(found: Mapping[str, Any] | None) -> Iterator[Flag]:
 
 def _inserted(found: Mapping[str, Any] | None) -> Iterator[Flag]:
     for form, measured in (found or {}).items():
-        yield Flag(form, f"{form} raises the score", measured["shift"], POINTS, up=True)
+        yield Flag(form, f"{form} raises the score", measured["shift"], POINTS, up=True, form=True)

@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from sotopia_pi.evaluation.report import environment
 from sotopia_pi.evaluation.table import align
-from sotopia_pi.evaluation.theme import page_css
+from sotopia_pi.evaluation.theme import shared_css
 from sotopia_pi.evaluation.trust.sections import Section, sections
 from sotopia_pi.evaluation.wording import safe_text
 
@@ -23,7 +23,7 @@ _CELL = 44
 def audit_page(content: Mapping[str, Any]) -> str:
     """The page of what audit.json holds."""
     page = environment().get_template("audit.html.j2")
-    return page.render(audit=content, sections=sections(content), css=Markup(page_css()))
+    return page.render(audit=content, sections=sections(content), css=Markup(shared_css()))
 
 
 def audit_table(content: Mapping[str, Any]) -> str:

@@ -99,7 +99,10 @@ def _use(
 def _weigh(use: _Use, against: list[str], found: Mapping[str, Flag], names: Iterable[str]) -> None:
     """What the flags of those names say `against` the use where they are raised, and what could not be ruled out."""
     flagged = [found[name] for name in names if name in found]
-    against += [f"{flag.says} ({_size(flag.name, flag.effect['estimate'])})" for flag in flagged if flag.raised]
+    raised = [flag for flag in flagged if flag.raised]
+    against += [f"{flag.says} ({_size(flag.name, flag.effect['estimate'])})" for flag in raised if not flag.form]
+    if forms := [f"{flag.name} {signed(flag.effect['estimate'])}" for flag in raised if flag.form]:
+        against.append(f"words that are meant for it raise the score ({', '.join(forms)} points)")
     if doubts := [flag.name for flag in flagged if flag.open]:
         use.care.append(f"there are too few episodes to rule out: {', '.join(doubts)}")
 
