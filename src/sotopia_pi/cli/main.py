@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from sotopia_pi import __version__
 from sotopia_pi.cli import (
     ability,
+    audit,
     data,
     generate,
     human_eval,
@@ -38,6 +39,7 @@ VERBS = (
     play,
     study,
     human_eval,
+    audit,
     ability,
 )
 #: The exit code of a program that was interrupted from the keyboard, as shells know it.

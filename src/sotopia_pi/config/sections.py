@@ -147,20 +147,38 @@ class JudgeSamplingConfig(Section):
 class JudgeConfig(Section):
     """The model that rates open scenarios, and with `also_verified` verified ones too.
 
-    `samples` is how often it rates each episode; where one number is needed, it is the mean.
+    `samples` is how often it rates each episode; where one number is needed, it is the mean. `panel` names several
+    models in place of one, whose ratings are combined as `combine` says. `calibration` is a file that an audit wrote;
+    selection then sees calibrated GOAL.
     """
 
-    model: str = Field(min_length=1)
+    model: str = Field(default_factory=str)
+    panel: tuple[str, ...] = ()
+    combine: Literal["median", "trimmed_mean"] = "median"
+    calibration: str | None = Field(default=None, min_length=1)
     samples: int = Field(default=1, ge=1, le=100)
     also_verified: bool = False
     sampling: JudgeSamplingConfig = JudgeSamplingConfig()
     dimensions: tuple[DimensionConfig, ...] = ()
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Every model that rates: those of the panel, else the one."""
+        return self.panel or (self.model,)
 
     @model_validator(mode="after")
     def _dimensions_differ(self) -> Self:
         names = [dimension.name for dimension in self.dimensions]
         if len(set(names)) != len(names):
             raise ValueError("two dimensions have the same name; rename one")
+        return self
+
+    @model_validator(mode="after")
+    def _somebody_rates(self) -> Self:
+        if bool(self.model.strip()) == bool(self.panel):
+            raise ValueError("name either one model or, as panel, several")
+        if self.panel and (len(set(self.panel)) != len(self.panel) or len(self.panel) < 2 or not all(self.panel)):
+            raise ValueError(f"a panel needs two or more different models, and it is {list(self.panel)}")
         return self
 
 

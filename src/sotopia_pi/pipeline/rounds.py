@@ -119,7 +119,8 @@ def rate(run: Run, stage: str, judge: JudgeConfig | None = None, retry_failed: b
             undecided += sum(rating.failure is not None for rating in ratings)
     run.say(f"rate       {stage}: {rated} roles rated, {undecided} of them undecided")
     if retry_failed and run.config.judge:
-        run.store.drop_failed_ratings(stage, judging.rater_of(run, run.config.judge))
+        for rater in judging.raters_of(run, run.config.judge):
+            run.store.drop_failed_ratings(stage, rater)
     facts = {"rated": rated, "undecided": undecided, **judging.judge_stage(run, stage)}
     say_judged(run, stage, facts)
     return facts
@@ -146,6 +147,7 @@ def _selectable(run: Run, item: RoundConfig) -> tuple[list[Rating], dict[str, st
     people = item.episodes == PLAYED
     trained_on = {task.id for task in run.store.tasks("train")} if people else set()
     stage, rater_for = stage_of(item), _selecting(run, item)
+    calibrated = judging.calibration_of(run)
     found: list[Rating] = []
     episodes: dict[str, str] = {}
     raters: dict[str, str] = {}
@@ -159,11 +161,20 @@ def _selectable(run: Run, item: RoundConfig) -> tuple[list[Rating], dict[str, st
             if task not in raters:
                 raters[task] = rater_for(run.store.task(task))
             by_role = ratings.get(raters[task], {})
-            found += [by_role[role] for role in by_role if not people or is_human(episode.players[role])]
+            found += [calibrated(by_role[role]) for role in by_role if not people or is_human(episode.players[role])]
     if episodes and not found:
         known, wanted = ", ".join(run.store.raters(stage)) or "none", ", ".join(dict.fromkeys(raters.values()))
         raise ConfigError(f"No role of {stage} is rated by {wanted}; its raters are: {known}.")
     return found, episodes
+
+
+def _calibration_facts(run: Run, ratings: list[Rating]) -> Facts:
+    """How many of the ratings were calibrated before they were selected by; nothing where none was."""
+    judge = run.config.judge
+    if judge is None or judge.calibration is None:
+        return {}
+    own = judging.rater_of(run, judge)
+    return {"calibrated": sum(rating.rater == own and rating.failure is None for rating in ratings)}
 
 
 def candidates_of(run: Run, item: RoundConfig) -> list[Candidate]:
@@ -195,6 +206,7 @@ def select(run: Run, item: RoundConfig) -> Facts:
         run.store.set_selection(item.name, [(c.episode, c.role) for c in chosen])
         return {
             "raters": sorted({rating.rater for rating in ratings}),
+            **_calibration_facts(run, ratings),
             "candidates": len(candidates),
             "unrated": len(ratings) - len(candidates),
             "selected": len(chosen),
