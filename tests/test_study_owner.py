@@ -78,10 +78,10 @@ def test_agreement_counts_what_people_said(store: Store) -> None:
         token = begun(desk, f"p{shift}")
         while rate_next(desk, token, shift):
             pass
-    by_name = {entries[0].dimension: entries for entries in status(store, desk.study).agreement}
-    five, two = by_name["goal"]
-    assert (five.units, five.ratings, five.mean) == (6, 12, 5.5)
-    assert (five.pairwise, two.pairwise) == (0.0, 1.0) or (five.pairwise, two.pairwise) == (1.0, 1.0)
+    goal = next(one for one in status(store, desk.study).agreement if one.dimension == "goal")
+    assert (goal.units, goal.ratings, goal.mean) == (6, 12, 5.5)
+    assert goal.pairwise[2].value == 1.0
+    assert goal.alpha.value is not None and goal.alpha.value < 0  # everybody differs by one, and items by nothing
 
 
 # Making one
@@ -206,3 +206,25 @@ def test_the_verbs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*other, "--database", str(tmp_path / "other.db")]) == 0
     assert main(["study", "list", str(tmp_path / "other.db")]) == 0
     assert "two  open  0 of 4" in capsys.readouterr().out
+
+
+def test_human_eval_reads_studies(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with Store.open(tmp_path / "run.db") as store:
+        desk = Desk(store, new_study(store, count=4))
+        for name in ("p", "q"):
+            token = begun(desk, name)
+            while rate_next(desk, token):
+                pass
+        key = next(iter(store.ratings())).episode
+        store.add_ratings([Rating(episode=key, role=role, rater="judge:x", scores={"goal": 9.0}) for role in (0, 1)])
+    run = str(tmp_path)
+    assert main(["human-eval", run, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["n_episodes"], found["n_annotations"], found["n_annotators"]) == (4, 8, 2)
+    assert found["target"]["goal"]["mean"] == 5.0
+    assert found["judges"]["judge:x"]["target"]["goal"]["gap"] == 4.0
+    assert main(["human-eval", run, "--study", "none"]) == ConfigError.exit_code
+    assert "rated nothing in the study 'none' yet" in capsys.readouterr().err
+    assert main(["human-eval", run, "--policy", "nobody"]) == ConfigError.exit_code
+    assert "they did of secretpolicy" in capsys.readouterr().err
+    assert main(["human-eval", run, "--target", "x"]) == ConfigError.exit_code

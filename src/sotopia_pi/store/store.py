@@ -294,11 +294,13 @@ class Store:
         with self._database.reading() as connection:
             return [read_rating(row) for row in connection.execute(query).mappings()]
 
-    def raters(self, stage: str) -> list[str]:
-        """Who has rated episodes of a stage, by name."""
-        query = select(RATINGS.c.rater).distinct().join(EPISODES, EPISODES.c.key == RATINGS.c.episode_key)
+    def raters(self, stage: str | None = None) -> list[str]:
+        """Who has rated episodes, of a stage if given, by name."""
+        query = select(RATINGS.c.rater).distinct().order_by(RATINGS.c.rater)
+        if stage is not None:
+            query = query.join(EPISODES, EPISODES.c.key == RATINGS.c.episode_key).where(EPISODES.c.stage == stage)
         with self._database.reading() as connection:
-            return list(connection.scalars(query.where(EPISODES.c.stage == stage).order_by(RATINGS.c.rater)))
+            return list(connection.scalars(query))
 
     def drop_failed_ratings(self, stage: str, rater: str) -> int:
         """Removes a rater's failed ratings of a stage, so that they are asked for again; how many there were."""
