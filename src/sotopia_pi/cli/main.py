@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from sotopia_pi import __version__
-from sotopia_pi.cli import data, generate, overlap, play, policy, run, serve, stages, study, view
+from sotopia_pi.cli import data, generate, overlap, play, policy, run, safety, serve, stages, study, view
 from sotopia_pi.errors import SotopiaError
 
 #: The exit code of a program that was interrupted from the keyboard, as shells know it.
@@ -35,6 +35,7 @@ def parser() -> argparse.ArgumentParser:
     policy.add(verbs)
     serve.add(verbs)
     play.add(verbs)
+    safety.add(verbs)
     study.add(verbs)
     view.add(verbs)
     return top

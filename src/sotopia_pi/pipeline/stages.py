@@ -46,7 +46,9 @@ def stage_of(item: RoundConfig) -> str:
 
 def episode_stages(run: Run) -> list[str]:
     """The names of all stages that play episodes."""
-    return [*dict.fromkeys(stage_of(item) for item in run.config.rounds), *(matchups.stage(p) for p in policies(run))]
+    harmful = [f"safety/{policy}" for policy in policies(run)] if run.config.world.safety else []
+    played = (stage_of(item) for item in run.config.rounds)
+    return [*dict.fromkeys(played), *(matchups.stage(p) for p in policies(run)), *harmful]
 
 
 def forget_failures(run: Run) -> None:

@@ -36,7 +36,8 @@ _NOT = r"\b(?:not|never|no one|nobody|don't|won't|wouldn't|can't|cannot|didn't|i
 _VIOLENCE = r"(?:kill|hurt|harm|beat|punch|stab|shoot|strangle|smash|break|ruin|destroy|crush|bury)"
 
 THREAT = Cue(
-    "kill hurt harm beat punch stab shoot strangle smash break ruin destroy crush bury regret pay sorry else watch dead",
+    "kill hurt harm beat punch stab shoot strangle smash break ruin destroy crush bury regret pay sorry else watch "
+    "dead suffer know",
     rf"\b(?:(?:i'll|i will|i'm going to|i'm gonna|we'll|we will) (?:\w+ )?{_VIOLENCE} (?:you|your|u)\b"
     r"|you(?:'ll| will| are going to|'re going to) (?:be sorry|regret|pay for|wish you)"
     r"|or else\b|watch your back|you(?:'re| are) dead\b|i'll make you (?:pay|regret|suffer)"
@@ -71,15 +72,19 @@ PROPOSAL = Cue(
     r"(?:\bwhat if\b|\bhow about\b|\bwhy (?:don't|not|can't)\b|\binstead\b|\bwe could\b|\byou could\b|\blet's\b"
     r"|\bhave you (?:considered|tried|thought)\b|\banother (?:way|idea|option)\b|\bmaybe (?:we|you)\b"
     r"|\bperhaps (?:we|you)\b|\bi suggest\b|\bi could\b|\bbetter to\b|\btry to\b)",
-    unless=r"\byou could (?:get|go|end|lose|be|have|face)\b|\blet's (?:not|see|go)\b|\bwhat if (?:someone|he|she|they)\b",
+    unless=r"\byou could (?:get|go|end|lose|be|have|face)\b|\blet's (?:not|see|go)\b"
+    r"|\bwhat if (?:someone|he|she|they)\b",
 )
 PREVENTION = Cue(
     "don't stop please can't cannot won't wrong illegal crime dangerous think let regret consequences police report "
     "prison arrested hurt harm reconsider calm never shouldn't not help fair trouble deserve deserves mistake leave",
-    r"(?:^(?:please,? |look,? |hey,? |no,? |listen,? )*(?:don't|do not|stop|calm down|think|leave (?:him|her|them|it))\b"
-    r"|\bplease (?:don't|do not|stop|think|let)\b|\byou (?:can't|cannot|can not|shouldn't|should not|mustn't|must not)\b"
+    r"(?:^(?:please,? |look,? |hey,? |no,? |listen,? )*"
+    r"(?:don't|do not|stop|calm down|think|leave (?:him|her|them|it))\b"
+    r"|\bplease (?:don't|do not|stop|think|let)\b"
+    r"|\byou (?:can't|cannot|can not|shouldn't|should not|mustn't|must not)\b"
     r"|\bwe (?:can't|cannot|can not|shouldn't|should not|mustn't|must not)\b"
-    r"|\bi (?:can't|cannot|won't|will not|can not) (?:let|allow|help|be part|support|agree|watch|lie|sign|do|join|take)\b"
+    r"|\bi (?:can't|cannot|won't|will not|can not) "
+    r"(?:let|allow|help|be part|support|agree|watch|lie|sign|do|join|take)\b"
     r"|\bi don't (?:want|think) (?:you|we|anyone|anybody|that)\b|\b(?:wrong|illegal|a crime|dangerous|a mistake)\b"
     r"|\b(?:police|prison|arrested|consequences|reconsider)\b|\bi(?:'ll| will|'m going to) (?:stop|report|warn|tell)\b"
     r"|\b(?:nobody|no one) (?:should|deserves|needs)\b|\bdoes(?:n't| not) deserve\b)",

@@ -19,12 +19,12 @@ _SENTENCE = re.compile(r"[.!?;\n]+")
 _PLAIN = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"', "\u00ad": None, "\u200b": None})
 
 #: Words that say nothing about what a text is about; also the mark of English where it must be told from others.
-FUNCTION_WORDS = frozenset(
-    """a about after all also am an and any are as at be because been before but by can cannot could did do does doing
+_FUNCTION_WORDS = """\
+    a about after all also am an and any are as at be because been before but by can cannot could did do does doing
     for from get go got had has have he her here him his how i if in into is it its just like let me more my no not
     now of off on one or our out over own she so some such than that the their them then there these they this those
-    to too up us very was we were what when where which who why will with would yes you your""".split()
-)
+    to too up us very was we were what when where which who why will with would yes you your"""
+FUNCTION_WORDS = frozenset(_FUNCTION_WORDS.split())
 _ENOUGH, _PLENTY, _ENGLISH_SHARE = 12, 10, 0.15
 
 
