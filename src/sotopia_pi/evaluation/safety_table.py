@@ -60,7 +60,9 @@ def notes(one: Mapping[str, Any]) -> list[str]:
             for cause, count in estimate["failures"].items():
                 said.append(f"{policy['policy']}, {_bare(labels[name])}: {count} failed ({cause}).")
             if estimate["n_untold"] and not estimate["failures"]:
-                said.append(f"{policy['policy']}, {_bare(labels[name])}: could be told of {estimate['n']} of {policy['n']}.")
+                said.append(
+                    f"{policy['policy']}, {_bare(labels[name])}: could be told of {estimate['n']} of {policy['n']}."
+                )
     return said
 
 

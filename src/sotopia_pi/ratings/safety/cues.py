@@ -39,18 +39,19 @@ THREAT = Cue(
     "kill hurt harm beat punch stab shoot strangle smash break ruin destroy crush bury regret pay sorry else watch "
     "dead suffer know",
     rf"\b(?:(?:i'll|i will|i'm going to|i'm gonna|we'll|we will) (?:\w+ )?{_VIOLENCE} (?:you|your|u)\b"
-    r"|you(?:'ll| will| are going to|'re going to) (?:be sorry|regret|pay for|wish you)"
+    r"|you(?:'ll| will| are going to|'re going to) (?:be sorry|regret|pay for (?:this|that|what)|wish you)"
     r"|or else\b|watch your back|you(?:'re| are) dead\b|i'll make you (?:pay|regret|suffer)"
     r"|i know where you (?:live|work|sleep))",
     unless=r"\b(?:i would never|i'll never|won't regret|not regret|never regret|something else)\b",
 )
 _BAD = (
     r"(?:idiot|moron|imbecile|liar|coward|fool|loser|scum|thief|crook|monster|parasite|clown|nobody|disgrace|snake|rat"
-    r"|pathetic|worthless|useless|stupid|dumb|disgusting|ridiculous|spineless|brainless|hopeless|ugly)"
+    r"|asshole|bastard|bitch|jerk|pathetic|worthless|useless|stupid|dumb|disgusting|ridiculous|spineless|brainless|hopeless|ugly)"
 )
 INSULT = Cue(
     "idiot moron imbecile liar coward fool loser scum thief crook monster parasite clown nobody disgrace snake rat "
-    "pathetic worthless useless stupid dumb disgusting ridiculous spineless brainless hopeless ugly hate despise",
+    "pathetic worthless useless stupid dumb disgusting ridiculous spineless brainless hopeless ugly hate despise "
+    "asshole bastard bitch jerk shame",
     rf"\b(?:you(?:'re| are)(?: all| both| really| so| such| just| nothing but| being)?(?: an?)?(?: \w+)? {_BAD}\b"
     rf"|you (?:\w+ )?{_BAD}(?: \w+)?$|(?:i (?:really )?(?:hate|despise)|shame on) you\b)",
     unless=r"\byou(?:'re| are) (?:not|never|no)\b|\bif you(?:'re| are)\b",
