@@ -23,6 +23,7 @@ LAYERS = (
     "evaluation",
     "rundir",
     "judging",
+    "auditing",
     "playing",
     "studies",
     "pipeline",

@@ -110,7 +110,8 @@ def _check(run: Run, given: Benchmark, tasks: list[SocialTask]) -> None:
     for spec in specs.values():
         check_player(spec)
     if given.judge:
-        check_judge(given.judge.model)
+        for judge in given.judge.models:
+            check_judge(judge)
     open_ = [task for task in tasks if not task.scenario.verified]
     if open_ and given.judge is None and given.tasks != safety.GROUP:
         raise ConfigError(f"{len(open_)} of these tasks have no check, and only a judge can rate them; name a --judge.")
@@ -146,7 +147,7 @@ def _table(run: Run, given: Benchmark, tasks: Mapping[str, SocialTask]) -> str:
             row = matchups.result(given.policy, given.tasks, tasks[episode.task_id], episode, found, rater)
             rows.append(replace(row, partner=given.partner))
     content = evaluation.evaluations(rows)
-    judged_by = _model(given.judge.model) if given.judge else VERIFIER
+    judged_by = ", ".join(_model(judge) for judge in given.judge.models) if given.judge else VERIFIER
     setup = Setup(given.tasks, _model(given.partner), judged_by, _PROMPTS)
     return f"{evaluation.render_table(content, [])}\n\n{beside_the_paper(setup, content)}"
 

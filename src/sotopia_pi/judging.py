@@ -7,23 +7,30 @@ a time, and each rating is stored when it arrives; so a killed rating goes on wh
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
+from pathlib import Path
 
 from tqdm import tqdm
 
 from sotopia_pi.config import JudgeConfig
 from sotopia_pi.episodes.records import Episode
+from sotopia_pi.errors import ConfigError
 from sotopia_pi.models.protocol import Sampling
 from sotopia_pi.prompts import Prompts
+from sotopia_pi.ratings.calibration import read_calibration
 from sotopia_pi.ratings.combine import combined
 from sotopia_pi.ratings.dimensions import dimensions
-from sotopia_pi.ratings.judge import JUDGE, Job, Judge, judge_prompts, rate_all, rater_name
+from sotopia_pi.ratings.judge import Job, Judge, judge_prompts, rate_all, rater_name
 from sotopia_pi.ratings.opening import judge_model
+from sotopia_pi.ratings.panel import is_judge, panel_name, panel_ratings
 from sotopia_pi.ratings.records import Rating
 from sotopia_pi.ratings.verifier import VERIFIER
 from sotopia_pi.rundir import Run
 from sotopia_pi.world.records import SocialTask
+
+#: Ratings of a panel that are stored in one transaction.
+_AT_ONCE = 200
 
 
 def texts(run: Run) -> Prompts:
@@ -34,7 +41,14 @@ def texts(run: Run) -> Prompts:
 
 def rater_of(run: Run, settings: JudgeConfig) -> str:
     """How a judge with these settings is called in the ratings of a run."""
-    return rater_name(settings.model, dimensions(settings.dimensions), texts(run))
+    names = raters_of(run, settings)
+    return panel_name(names, settings.combine) if settings.panel else names[0]
+
+
+def raters_of(run: Run, settings: JudgeConfig) -> list[str]:
+    """The names of everybody who rates with these settings: the judge, or all judges of the panel."""
+    asked, prompts = dimensions(settings.dimensions), texts(run)
+    return [rater_name(model, asked, prompts) for model in settings.models]
 
 
 def primary(run: Run, task: SocialTask) -> str:
@@ -63,6 +77,8 @@ def judge_with(
 
     Returns how many ratings of roles are stored then and how many of them failed. ModelError, ConfigError.
     """
+    if settings.panel:
+        return _judge_as_panel(run, stage, settings, also_verified, retry_failed)
     rater = rater_of(run, settings)
     if retry_failed:
         run.store.drop_failed_ratings(stage, rater)
@@ -84,6 +100,46 @@ def judge_with(
         _rate(run, stage, settings, rater, tasks, missing)
     ratings = [rating.failure is not None for rating in run.store.ratings(stage, rater)]
     return {"judged": len(ratings), "judge_failed": sum(ratings)}
+
+
+def _judge_as_panel(
+    run: Run, stage: str, settings: JudgeConfig, also_verified: bool, retry_failed: bool
+) -> dict[str, int]:
+    """Every judge of a panel rates, and what they say together is stored as the panel's rating."""
+    for model in settings.panel:
+        alone = settings.model_copy(update={"model": model, "panel": ()})
+        judge_with(run, stage, alone, also_verified=also_verified, retry_failed=retry_failed)
+    raters = raters_of(run, settings)
+    made = [
+        rating
+        for episode, found in rated_episodes(run, stage)
+        for rating in panel_ratings(episode.key, found, raters, settings.combine)
+    ]
+    for start in range(0, len(made), _AT_ONCE):
+        run.store.add_ratings(made[start : start + _AT_ONCE])
+    return {"judged": len(made), "judge_failed": sum(rating.failure is not None for rating in made)}
+
+
+def together(run: Run, settings: JudgeConfig, episode: str, ratings: Sequence[Rating]) -> list[Rating]:
+    """The panel's ratings of an episode from those of its judges; none where there is no panel."""
+    if not settings.panel:
+        return []
+    return panel_ratings(episode, combined(ratings), raters_of(run, settings), settings.combine)
+
+
+def calibration_of(run: Run) -> Callable[[Rating], Rating]:
+    """What `judge.calibration` makes of a rating before it is selected by; ConfigError where it is another judge's."""
+    judge = run.config.judge
+    if judge is None or judge.calibration is None:
+        return lambda rating: rating
+    found = read_calibration(Path(judge.calibration))
+    own = rater_of(run, judge)
+    if found.rater != own:
+        raise ConfigError(
+            f"judge.calibration is that of {found.rater}, and the judge of this run is {own}; audit this judge "
+            "with the same prompts and dimensions, or remove the calibration."
+        )
+    return found.applied
 
 
 def _rate(
@@ -138,4 +194,4 @@ def rated_episode(run: Run, key: str, rater: str) -> tuple[Episode, dict[int, Ra
 
 def judges_of(run: Run, stage: str) -> list[str]:
     """The judges that have rated episodes of a stage."""
-    return [rater for rater in run.store.raters(stage) if rater.startswith(JUDGE)]
+    return [rater for rater in run.store.raters(stage) if is_judge(rater)]

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sotopia_pi import judging
-from sotopia_pi.config import BASE, EXPERT, PARTNER, PLAYED
+from sotopia_pi.config import BASE, EXPERT, PARTNER, PLAYED, JudgeConfig
 from sotopia_pi.episodes.agents import Player
 from sotopia_pi.episodes.people import Sitting, human
 from sotopia_pi.episodes.play import Plan
@@ -161,15 +161,23 @@ async def judge(run: Run, task: SocialTask, episode: Episode) -> tuple[Rating, .
     settings = run.config.judge
     if settings is None or not to_be_judged(run, task, episode):
         return ()
-    drawn = settings.sampling
-    sampling = Sampling(drawn.temperature, drawn.top_p, drawn.max_tokens)
-    with ExitStack() as stack:
-        opening = judge_model(settings.model, run.config.runtime, run.remotes)
-        model = await asyncio.to_thread(stack.enter_context, opening)  # weights take a while
-        rater = Judge(
-            judging.rater_of(run, settings), model, sampling, dimensions(settings.dimensions), judging.texts(run)
-        )
-        ratings = [rating for n in range(settings.samples) for rating in await rater.rate(task, episode, n)]
+    ratings: list[Rating] = []
+    for spec, rater in zip(settings.models, judging.raters_of(run, settings), strict=True):
+        ratings += await _judged_by(run, spec, rater, settings, task, episode)
+    ratings += judging.together(run, settings, episode.key, ratings)
     await asyncio.to_thread(run.store.add_ratings, ratings)
     await asyncio.to_thread(run.keep_spending)
     return tuple(ratings)
+
+
+async def _judged_by(
+    run: Run, spec: str, rater: str, settings: JudgeConfig, task: SocialTask, episode: Episode
+) -> list[Rating]:
+    """The ratings of one model, all samples."""
+    drawn = settings.sampling
+    sampling = Sampling(drawn.temperature, drawn.top_p, drawn.max_tokens)
+    with ExitStack() as stack:
+        opening = judge_model(spec, run.config.runtime, run.remotes)
+        model = await asyncio.to_thread(stack.enter_context, opening)  # weights take a while
+        asked = Judge(rater, model, sampling, dimensions(settings.dimensions), judging.texts(run))
+        return [rating for n in range(settings.samples) for rating in await asked.rate(task, episode, n)]

@@ -9,9 +9,41 @@ import sys
 from collections.abc import Sequence
 
 from sotopia_pi import __version__
-from sotopia_pi.cli import data, generate, overlap, play, policy, run, safety, serve, stages, study, view
+from sotopia_pi.cli import (
+    ability,
+    audit,
+    data,
+    generate,
+    human_eval,
+    overlap,
+    play,
+    policy,
+    run,
+    safety,
+    serve,
+    stages,
+    study,
+    view,
+)
 from sotopia_pi.errors import SotopiaError
 
+#: In the order in which they are listed.
+VERBS = (
+    run,
+    stages,
+    generate,
+    overlap,
+    data,
+    policy,
+    serve,
+    view,
+    play,
+    study,
+    human_eval,
+    audit,
+    safety,
+    ability,
+)
 #: The exit code of a program that was interrupted from the keyboard, as shells know it.
 INTERRUPTED = 130
 #: That of a program whose output nobody reads any more.
@@ -27,17 +59,8 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"sotopia-pi {__version__}")
     verbs = top.add_subparsers(title="verbs", dest="verb", required=True, metavar="VERB")
-    run.add(verbs)
-    stages.add(verbs)
-    generate.add(verbs)
-    overlap.add(verbs)
-    data.add(verbs)
-    policy.add(verbs)
-    serve.add(verbs)
-    play.add(verbs)
-    safety.add(verbs)
-    study.add(verbs)
-    view.add(verbs)
+    for verb in VERBS:
+        verb.add(verbs)
     return top
 
 

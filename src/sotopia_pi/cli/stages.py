@@ -115,9 +115,13 @@ def _judge(run: Run, spec: str | None, samples: int | None) -> JudgeConfig | Non
     if samples is not None and not 1 <= samples <= 100:
         raise ConfigError(f"--samples is {samples}; give a number from 1 to 100.")
     settings = own or JudgeConfig(model=str(spec))
-    changes = {"model": spec or settings.model, "samples": samples or settings.samples}
-    check_judge(str(changes["model"]))
-    return settings.model_copy(update=changes)
+    changes: dict[str, Any] = {"samples": samples or settings.samples}
+    if spec is not None:
+        changes |= {"model": spec, "panel": (), "calibration": None}
+    chosen = settings.model_copy(update=changes)
+    for model in chosen.models:
+        check_judge(model)
+    return chosen
 
 
 def _rounds(run: Run, name: str | None) -> tuple[RoundConfig, ...]:

@@ -88,8 +88,9 @@ class RoundConfig(Section):
     whose scores select: `auto` takes the verifier for verified tasks and the judge for open ones, `judge` the run's
     judge for all; any other rater by its name, as reports give it. `episodes` names imported episodes ("import/NAME")
     that are rated already and are used in place of playing any, or with "play" those that people played, of which it
-    takes the roles of people. `update` says how the policy learns from what is selected: `sft` imitates it, `dpo`
-    prefers it to what was not selected.
+    takes the roles of people; with `rater = "none"` imported ones need no ratings.
+    `update` says how the policy learns from what is selected: `sft` imitates it, `dpo` prefers it to what was not
+    selected.
     """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9+._-]*$")
@@ -172,20 +173,38 @@ class JudgeSamplingConfig(Section):
 class JudgeConfig(Section):
     """The model that rates open scenarios, and with `also_verified` verified ones too.
 
-    `samples` is how often it rates each episode; where one number is needed, it is the mean.
+    `samples` is how often it rates each episode; where one number is needed, it is the mean. `panel` names several
+    models in place of one, whose ratings are combined as `combine` says. `calibration` is a file that an audit wrote;
+    selection then sees calibrated GOAL.
     """
 
-    model: str = Field(min_length=1)
+    model: str = Field(default_factory=str)
+    panel: tuple[str, ...] = ()
+    combine: Literal["median", "trimmed_mean"] = "median"
+    calibration: str | None = Field(default=None, min_length=1)
     samples: int = Field(default=1, ge=1, le=100)
     also_verified: bool = False
     sampling: JudgeSamplingConfig = JudgeSamplingConfig()
     dimensions: tuple[DimensionConfig, ...] = ()
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Every model that rates: those of the panel, else the one."""
+        return self.panel or (self.model,)
 
     @model_validator(mode="after")
     def _dimensions_differ(self) -> Self:
         names = [dimension.name for dimension in self.dimensions]
         if len(set(names)) != len(names):
             raise ValueError("two dimensions have the same name; rename one")
+        return self
+
+    @model_validator(mode="after")
+    def _somebody_rates(self) -> Self:
+        if bool(self.model.strip()) == bool(self.panel):
+            raise ValueError("name either one model or, as panel, several")
+        if self.panel and (len(set(self.panel)) != len(self.panel) or len(self.panel) < 2 or not all(self.panel)):
+            raise ValueError(f"a panel needs two or more different models, and it is {list(self.panel)}")
         return self
 
 

@@ -18,6 +18,9 @@ from sotopia_pi.training.selection import Candidate, saturation
 from sotopia_pi.training.selection import select as apply_rule
 from sotopia_pi.world import SocialTask
 
+#: The rater of a round that imitates what nobody rated: every role of every episode is as good as the others.
+NOBODY = "none"
+
 
 def collect(run: Run, item: RoundConfig) -> Facts:
     """Plays the training episodes of a round: the expert (BC) or the parent policy (SR) in every role."""
@@ -80,7 +83,11 @@ def _only_rater(run: Run, stage: str) -> str:
     """Who rated the imported episodes. ConfigError when that is nobody or several."""
     raters = sorted({rating.rater for rating in run.store.ratings(stage)})
     if len(raters) != 1:
-        found = f"rated by {', '.join(raters)}; name one of them as the round's rater" if raters else "not rated"
+        found = (
+            f"rated by {', '.join(raters)}; name one of them as the round's rater"
+            if raters
+            else "not rated; rate them, or imitate all of them with rater = 'none'"
+        )
         raise ConfigError(f"The episodes {stage!r} are {found}.")
     return raters[0]
 
@@ -112,7 +119,8 @@ def rate(run: Run, stage: str, judge: JudgeConfig | None = None, retry_failed: b
             undecided += sum(rating.failure is not None for rating in ratings)
     run.say(f"rate       {stage}: {rated} roles rated, {undecided} of them undecided")
     if retry_failed and run.config.judge:
-        run.store.drop_failed_ratings(stage, judging.rater_of(run, run.config.judge))
+        for rater in judging.raters_of(run, run.config.judge):
+            run.store.drop_failed_ratings(stage, rater)
     facts = {"rated": rated, "undecided": undecided, **judging.judge_stage(run, stage)}
     say_judged(run, stage, facts)
     return facts
@@ -139,20 +147,34 @@ def _selectable(run: Run, item: RoundConfig) -> tuple[list[Rating], dict[str, st
     people = item.episodes == PLAYED
     trained_on = {task.id for task in run.store.tasks("train")} if people else set()
     stage, rater_for = stage_of(item), _selecting(run, item)
+    calibrated = judging.calibration_of(run)
     found: list[Rating] = []
     episodes: dict[str, str] = {}
     raters: dict[str, str] = {}
     for episode, ratings in judging.rated_episodes(run, stage):
-        if episode.completed and (not people or episode.task_id in trained_on):
+        if episode.completed and item.rater == NOBODY:
+            episodes[episode.key] = episode.task_id
+            roles = sorted({turn.role for turn in episode.turns})
+            found += [Rating(episode=episode.key, role=role, rater=NOBODY, scores={"goal": 0.0}) for role in roles]
+        elif episode.completed and (not people or episode.task_id in trained_on):
             episodes[episode.key] = task = episode.task_id
             if task not in raters:
                 raters[task] = rater_for(run.store.task(task))
             by_role = ratings.get(raters[task], {})
-            found += [by_role[role] for role in by_role if not people or is_human(episode.players[role])]
+            found += [calibrated(by_role[role]) for role in by_role if not people or is_human(episode.players[role])]
     if episodes and not found:
         known, wanted = ", ".join(run.store.raters(stage)) or "none", ", ".join(dict.fromkeys(raters.values()))
         raise ConfigError(f"No role of {stage} is rated by {wanted}; its raters are: {known}.")
     return found, episodes
+
+
+def _calibration_facts(run: Run, ratings: list[Rating]) -> Facts:
+    """How many of the ratings were calibrated before they were selected by; nothing where none was."""
+    judge = run.config.judge
+    if judge is None or judge.calibration is None:
+        return {}
+    own = judging.rater_of(run, judge)
+    return {"calibrated": sum(rating.rater == own and rating.failure is None for rating in ratings)}
 
 
 def candidates_of(run: Run, item: RoundConfig) -> list[Candidate]:
@@ -184,6 +206,7 @@ def select(run: Run, item: RoundConfig) -> Facts:
         run.store.set_selection(item.name, [(c.episode, c.role) for c in chosen])
         return {
             "raters": sorted({rating.rater for rating in ratings}),
+            **_calibration_facts(run, ratings),
             "candidates": len(candidates),
             "unrated": len(ratings) - len(candidates),
             "selected": len(chosen),
@@ -193,6 +216,9 @@ def select(run: Run, item: RoundConfig) -> Facts:
         }
 
     facts = once(run, f"select/{item.name}", work)
+    if item.rater == NOBODY:
+        run.say(f"select     {item.name}: {facts['selected']} of {facts['candidates']} roles, without ratings")
+        return facts
     run.say(
         f"select     {item.name}: {facts['selected']} of {facts['candidates']} roles, mean GOAL "
         f"{facts['mean_of_candidates']:.2f} → {facts['mean_of_selected']:.2f}, "

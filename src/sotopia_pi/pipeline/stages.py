@@ -57,7 +57,7 @@ def forget_failures(run: Run) -> None:
     for stage in episode_stages(run):
         if stage in trained or stage == PLAYED or stage.startswith("import/"):
             continue
-        judges = [judging.rater_of(run, run.config.judge)] if run.config.judge else []
+        judges = judging.raters_of(run, run.config.judge) if run.config.judge else []
         if run.store.drop_failed(stage) + sum(run.store.drop_failed_ratings(stage, rater) for rater in judges):
             run.store.reopen_stage(stage)
             run.store.reopen_stage(stage.replace("collect/", "select/", 1))

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from sotopia_pi import judging
 from sotopia_pi.episodes.players import SCRIPTED, check_player
 from sotopia_pi.errors import ConfigError
 from sotopia_pi.pipeline import safety
@@ -53,7 +54,9 @@ def _check_names(run: Run) -> None:
     for spec in dict.fromkeys(playing):
         check_player(spec)
     if run.config.judge:
-        check_judge(run.config.judge.model)
+        for spec in run.config.judge.models:
+            check_judge(spec)
+        judging.calibration_of(run)
     for item in run.config.rounds:
         apply_rule_of([], item)
         check_update(run, item)

@@ -11,6 +11,7 @@ from sotopia_pi.models.fake import FakeJudge, FakeModel
 from sotopia_pi.models.protocol import ChatModel
 from sotopia_pi.models.remote.opening import Remotes
 from sotopia_pi.models.remote.spec import check_spec, is_remote
+from sotopia_pi.ratings.fake_judges import FAULTS, PREFIX, FaultyJudge
 
 #: Tokens of context that a local judge needs at least: two profiles, a transcript and the ratings.
 _CONTEXT = 8192
@@ -31,6 +32,8 @@ def check_judge(spec: str) -> None:
     """Whether a spec names a model that can judge. ModelError, ConfigError."""
     if spec.startswith("scripted:"):
         raise ConfigError(f"{spec} plays and cannot judge; name a model, or fake:judge to try things out.")
+    if spec.startswith(PREFIX) and spec.removeprefix(PREFIX) not in FAULTS:
+        raise ConfigError(f"There is no simulated judge {spec!r}; there are {PREFIX}{f', {PREFIX}'.join(FAULTS)}.")
     if is_remote(spec):
         check_spec(spec)
     elif not spec.startswith("fake:"):
@@ -42,6 +45,8 @@ def check_judge(spec: str) -> None:
 def _model(spec: str, runtime: RuntimeConfig) -> ChatModel:
     if spec == "fake:judge":
         return FakeJudge()
+    if spec.startswith(PREFIX):
+        return FaultyJudge(spec.removeprefix(PREFIX))
     if spec.startswith("fake:"):
         return FakeModel(name="judge", reachable=spec != "fake:unreachable")
     from sotopia_pi.models.local import LocalModel

@@ -22,7 +22,7 @@ from sotopia_pi.ratings.scores import (
     meeting_scores,
     price_scores,
 )
-from sotopia_pi.world.checks import DivisionCheck, FactCheck, MeetingCheck, PriceCheck
+from sotopia_pi.world.checks import Check, DivisionCheck, FactCheck, MeetingCheck, PriceCheck
 from sotopia_pi.world.records import SocialTask
 
 #: The rater's name in ratings.
@@ -45,10 +45,14 @@ def verify(task: SocialTask, episode: Episode) -> tuple[Rating, ...]:
         raise ValueError(f"episode {episode.key} failed and cannot be rated: {episode.failure}")
     if episode.task_id != task.id:
         raise ValueError(f"episode {episode.key} was played on task {episode.task_id}, not {task.id}")
-    history = tuple(Seen(turn.role, turn.action) for turn in episode.turns)
+    return decide(check, episode.key, tuple(Seen(turn.role, turn.action) for turn in episode.turns))
+
+
+def decide(check: Check, episode: str, history: tuple[Seen, ...]) -> tuple[Rating, ...]:
+    """The ratings of both roles by what was said and done, for the episode of that key."""
     if isinstance(check, FactCheck):
-        return _rate_facts(check, episode.key, history)
-    return _rate_negotiation(check, episode.key, read_negotiation(check.side(0), history))
+        return _rate_facts(check, episode, history)
+    return _rate_negotiation(check, episode, read_negotiation(check.side(0), history))
 
 
 def _undecided(episode: str, role: int, why: str) -> Rating:

@@ -15,7 +15,7 @@ import numpy as np
 from sotopia_pi.evaluation.audit import correlation, ranks
 from sotopia_pi.evaluation.statistics import Clusters, Floats, clustered_mean, paired
 from sotopia_pi.evaluation.summary import BASE, EXPERT, default_pairs
-from sotopia_pi.ratings.judge import JUDGE
+from sotopia_pi.ratings.panel import is_judge
 from sotopia_pi.ratings.records import DIMENSIONS
 from sotopia_pi.ratings.verifier import VERIFIER
 from sotopia_pi.web.snapshot import Indices, Mask, Snapshot
@@ -69,7 +69,7 @@ def settings_of(snapshot: Snapshot) -> list[Setting]:
         here = rows[labels == label]
         rater = VERIFIER
         if not snapshot.tasks.verified[snapshot.labels("task").codes[here]].all():
-            judges = [name for name in snapshot.raters() if name.startswith(JUDGE)]
+            judges = [name for name in snapshot.raters() if is_judge(name)]
             rater = max(
                 judges, key=lambda name: int(_known(snapshot.score(name, "goal")[here]).sum()), default=VERIFIER
             )
@@ -223,7 +223,7 @@ def _audit(snapshot: Snapshot) -> list[Row]:
     for judge in snapshot.raters() if len(rows) else ():
         judged = snapshot.score(judge, "goal")
         both = rows[_known(verified[rows]) & _known(judged[rows])]
-        for policy in _ordered(snapshot, both, ()) if judge.startswith(JUDGE) else ():
+        for policy in _ordered(snapshot, both, ()) if is_judge(judge) else ():
             own = _of(snapshot, both, policy)
             by_judge, by_program = judged[own], verified[own]
             difference = paired(by_judge, by_program, scenario[own])

@@ -1,0 +1,236 @@
+"""An audit from the judge's name to its files: audit.json, audit.html, calibration.json, and what is printed.
+
+Everything that is played and rated is stored in the audit's own folder, so a stopped audit goes on where it stopped and
+no rating is paid for twice.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sotopia_pi import judging
+from sotopia_pi.auditing import alterations, material, measuring
+from sotopia_pi.auditing.people import people_part
+from sotopia_pi.config import Config, JudgeConfig, ModelsConfig
+from sotopia_pi.errors import ConfigError, StoreError
+from sotopia_pi.evaluation.trust.page import audit_page, audit_table
+from sotopia_pi.evaluation.trust.verdict import conclude
+from sotopia_pi.ratings.calibration import Calibration
+from sotopia_pi.ratings.judge import JUDGE, rater_name
+from sotopia_pi.ratings.opening import check_judge
+from sotopia_pi.rundir import CONFIG, Run
+
+PARTS = ("truth", "itself", "susceptibility", "calibration", "others", "people")
+SCHEMA_VERSION = 1
+_SOURCE = "audit"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is audited and how: the judge's spec, how many episodes, ratings of each original, and with what.
+
+    `parts` are names of PARTS; `others` needs `against`, `people` needs the two files. `run` is a run directory whose
+    evaluation is taken in place of scripted episodes. `max_tokens` bounds the judge's reply.
+    """
+
+    judge: str
+    run: Path | None = None
+    n: int = 60
+    parts: tuple[str, ...] = PARTS
+    against: tuple[str, ...] = ()
+    people: tuple[Path, Path] | None = None
+    samples: int = 2
+    seed: int = 1
+    max_tokens: int | None = None
+    budget: float | None = None
+    out: Path | None = None
+    quiet: bool = False
+
+    @property
+    def folder(self) -> Path:
+        """Where everything is kept."""
+        if self.out is not None:
+            return self.out
+        name = rater_name(self.judge).removeprefix(JUDGE).rpartition(":")[0]
+        return Path("runs") / f"audit-{re.sub(r'[^A-Za-z0-9._-]+', '-', name).strip('-.') or 'judge'}"
+
+
+def run_audit(asked: Asked) -> dict[str, Any]:
+    """Plays, rates, measures and writes; returns what audit.json holds. ConfigError, ModelError, StoreError, …"""
+    _check(asked)
+    with ExitStack() as stack:
+        source = None
+        if asked.run is not None:
+            if not (asked.run / CONFIG).is_file():
+                raise ConfigError(f"{asked.run} is not a run directory (no {CONFIG}); give one, or leave out --run.")
+            source = stack.enter_context(Run.open(asked.run, quiet=True))
+        run = stack.enter_context(Run.open(asked.folder, _config(asked, source), asked.quiet, asked.budget))
+        _same_source(run, source, asked)
+        content = _audit(run, source, asked)
+        _write(run.folder, content)
+        run.say(f"\n{audit_table(content)}")
+        if run.ledger.facts():
+            run.say(f"\nspent      {run.ledger}")
+        run.say(f"\naudit      {run.folder / 'audit.html'}")
+    return content
+
+
+def _check(asked: Asked) -> None:
+    for spec in (asked.judge, *asked.against):
+        check_judge(spec)
+    if len(set(asked.against) | {asked.judge}) <= len(asked.against):
+        raise ConfigError("--against names the audited judge, or one judge twice; give other judges.")
+    unknown = [part for part in asked.parts if part not in PARTS]
+    if unknown:
+        raise ConfigError(f"There is no part {unknown[0]!r} of an audit; the parts are: {', '.join(PARTS)}.")
+    if asked.n < 1 or not 1 <= asked.samples <= 100:
+        raise ConfigError("Give at least one episode (--n) and 1 to 100 ratings of each (--samples).")
+    if asked.max_tokens is not None and asked.max_tokens < 64:
+        raise ConfigError(f"--max-tokens is {asked.max_tokens}; a rating takes far more, give 64 at least.")
+
+
+def _config(asked: Asked, source: Run | None) -> Config:
+    """The audit's own config: the judge with the prompts, dimensions and sampling of the run that is taken, if any."""
+    own = JudgeConfig(model=asked.judge) if source is None else source.config.judge or JudgeConfig(model=asked.judge)
+    changes: dict[str, Any] = {"model": asked.judge, "panel": (), "calibration": None, "samples": 1}
+    if asked.max_tokens is not None:
+        changes["sampling"] = own.sampling.model_copy(update={"max_tokens": asked.max_tokens})
+    judge = own.model_copy(update=changes)
+    if source is None:
+        return Config(name="audit", seed=asked.seed, judge=judge)
+    return Config(
+        name="audit",
+        seed=asked.seed,
+        judge=judge,
+        models=ModelsConfig(prompts=source.config.models.prompts),
+        endpoint=source.config.endpoint,
+        runtime=source.config.runtime,
+    )
+
+
+def _same_source(run: Run, source: Run | None, asked: Asked) -> None:
+    """Refuses to mix episodes of two sources in one folder."""
+    wanted = "scripted players" if source is None else f"the evaluation of {source.config.name!r}"
+    stored = run.store.meta(_SOURCE)
+    if stored is not None and stored != wanted:
+        raise ConfigError(f"{asked.folder} holds an audit on {stored}, not on {wanted}; give another --out.")
+    run.store.set_meta(_SOURCE, wanted)
+
+
+def _audit(run: Run, source: Run | None, asked: Asked) -> dict[str, Any]:
+    settings = run.config.judge
+    if settings is None:
+        raise ConfigError(f"{asked.folder} holds a run and no audit; give another --out.")
+    order: list[str] = []
+    if source is None:
+        items = material.scripted(run, asked.n, asked.seed)
+    else:
+        items, order = material.taken(run, source, asked.n, asked.seed)
+    changed = _altered(run, items, asked.parts)
+    judge = judging.rater_of(run, settings)
+    samples = asked.samples if "itself" in asked.parts else 1
+    judging.judge_with(run, material.ORIGINAL, settings.model_copy(update={"samples": samples}))
+    if changed.made:
+        judging.judge_with(run, material.ALTERED, settings)
+    keys = {item.episode.key for item in items} | {e.key for rows in changed.made.values() for _, _, e in rows}
+    ratings = measuring.read_ratings(run, judge, keys, (material.ORIGINAL, material.ALTERED))
+    makers = _makers(run, settings, items, order, changed, ratings, asked)
+    parts = {name: make() for name, make in makers.items() if name in asked.parts}
+    failed = sum(ratings.failures.values())
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "judge": judge,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "episodes": str(run.store.meta(_SOURCE)),
+        "n_episodes": len(items),
+        "n_scenarios": len({item.scenario for item in items}),
+        "ratings": {"asked": ratings.asked, "failed": failed, "causes": dict(ratings.failures.most_common())}
+        | ({"first_failure": ratings.first_failure} if ratings.first_failure else {}),
+        **conclude(parts, ratings.asked, failed),
+        "parts": parts,
+    }
+
+
+def _altered(run: Run, items: Sequence[material.Item], parts: Sequence[str]) -> alterations.Alterations:
+    changed = alterations.Alterations()
+    if "itself" in parts:
+        alterations.of_places_and_words(items, changed)
+    if "susceptibility" in parts:
+        alterations.of_insertions(items, changed)
+    alterations.store(run, changed)
+    return changed
+
+
+def _makers(
+    run: Run,
+    settings: JudgeConfig,
+    items: Sequence[material.Item],
+    order: Sequence[str],
+    changed: alterations.Alterations,
+    ratings: measuring.Ratings,
+    asked: Asked,
+) -> dict[str, Callable[[], dict[str, Any]]]:
+    """How each part is made that there is something to make from."""
+    makers: dict[str, Callable[[], dict[str, Any]]] = {
+        "truth": lambda: measuring.truth_part(items, ratings, order),
+        "itself": lambda: measuring.itself_part(items, ratings, changed),
+        "susceptibility": lambda: measuring.susceptibility_part(ratings, changed),
+        "calibration": lambda: measuring.calibration_part(items, ratings),
+    }
+    if asked.against:
+        makers["others"] = lambda: _others(run, settings, items, ratings, asked.against)
+    if asked.people is not None:
+        annotations, episodes = asked.people
+        makers["people"] = lambda: people_part(run, settings, annotations, episodes, asked.n)
+    return makers
+
+
+def _others(
+    run: Run,
+    settings: JudgeConfig,
+    items: Sequence[material.Item],
+    own: measuring.Ratings,
+    against: Sequence[str],
+) -> dict[str, Any]:
+    """The audited judge beside others, who rate the unaltered episodes once."""
+    found = {judging.rater_of(run, settings): own}
+    keys = {item.episode.key for item in items}
+    for spec in against:
+        other = settings.model_copy(update={"model": spec})
+        judging.judge_with(run, material.ORIGINAL, other)
+        name = judging.rater_of(run, other)
+        found[name] = measuring.read_ratings(run, name, keys, (material.ORIGINAL,))
+    return measuring.others_part(items, found)
+
+
+def _write(folder: Path, content: dict[str, Any]) -> None:
+    """Writes the audit's files, each whole or not at all; an earlier calibration goes where there is none now."""
+    found = content["parts"].get("calibration", {})
+    calibration = folder / "calibration.json"
+    try:
+        _replace(folder / "audit.json", json.dumps(content, ensure_ascii=False, indent=1, allow_nan=False) + "\n")
+        _replace(folder / "audit.html", audit_page(content))
+        if "knots" in found:
+            fields = {key: found[key] for key in Calibration.model_fields if key in found}
+            made = Calibration(rater=content["judge"], **fields)
+            _replace(calibration, made.model_dump_json(indent=1) + "\n")
+        elif "calibration" in content["parts"]:
+            calibration.unlink(missing_ok=True)
+    except OSError as error:
+        raise StoreError(
+            f"The audit cannot be written to {folder} ({error.strerror}); make room or change its permissions, then "
+            "run the same command again."
+        ) from error
+
+
+def _replace(path: Path, text: str) -> None:
+    scratch = path.with_name(f".{path.name}.partial")
+    scratch.write_text(text, encoding="utf-8")
+    scratch.replace(path)
