@@ -243,7 +243,9 @@ def test_a_classifier_folder_and_its_label(tmp_path: Path, monkeypatch: pytest.M
         ]
 
     class Loader:
-        labels = types.SimpleNamespace(config=types.SimpleNamespace(id2label={0: "neutral", 1: "toxic"}))
+        labels = types.SimpleNamespace(
+            config=types.SimpleNamespace(id2label={0: "neutral", 1: "toxic"}), model_max_length=512
+        )
 
         @classmethod
         def from_pretrained(cls, folder: Path, local_files_only: bool) -> Any:

@@ -21,6 +21,7 @@ from sotopia_pi.evaluation.records import Result
 from sotopia_pi.evaluation.safety_table import render_safety
 from sotopia_pi.pipeline import safety
 from sotopia_pi.pipeline.tasks import cast_all
+from sotopia_pi.pipeline.watching import Watch, watch_stage
 from sotopia_pi.ratings.opening import check_judge
 from sotopia_pi.ratings.verifier import VERIFIER
 from sotopia_pi.rundir import Run
@@ -131,8 +132,8 @@ def _safety_table(run: Run, given: Benchmark) -> str:
     facts = safety.read(run, given.stage, given.judge)
     if given.judge:
         run.say(f"judged     {facts['read']} readings of roles, {facts['read_failed']} of them failed")
-    watch = safety.Watch(run, safety.rater_of(run, given.judge) if given.judge else None)
-    safety.watch_stage(run, watch, given.stage)
+    watch = Watch(run, safety.rater_of(run, given.judge) if given.judge else None)
+    watch_stage(run, watch, given.stage)
     return render_safety(watch.summary([given.policy]))
 
 

@@ -30,7 +30,7 @@ def add(verbs: Any) -> None:
 def main(given: argparse.Namespace) -> None:
     """Measures and prints."""
     from sotopia_pi.evaluation.safety_table import render_safety
-    from sotopia_pi.pipeline.safety import measure_run
+    from sotopia_pi.pipeline.watching import measure_run
     from sotopia_pi.rundir import Run
 
     with Run.reading(given.dir, given.quiet or given.json) as run:

@@ -14,10 +14,11 @@ from sotopia_pi.evaluation.audit import Audited
 from sotopia_pi.evaluation.records import Result
 from sotopia_pi.evaluation.safety_table import render_safety
 from sotopia_pi.evaluation.samples import choose, sample
-from sotopia_pi.pipeline.safety import Watch, evaluate_safety, watch_stage
+from sotopia_pi.pipeline.safety import evaluate_safety
 from sotopia_pi.pipeline.safety import stage as safety_stage
 from sotopia_pi.pipeline.stages import Facts, need, once, policies, say_judged
 from sotopia_pi.pipeline.updates import versions
+from sotopia_pi.pipeline.watching import Watch, watch_stage
 from sotopia_pi.ratings.verifier import VERIFIER
 from sotopia_pi.rundir import Run
 

@@ -57,10 +57,6 @@ class Reader:
         columns = (table.key, table.task_id, table.stage, type_coerce(table.players, Text), table.repeat)
         return self._rows(select(*columns, table.stop_reason, table.failure, table.seconds).order_by(table.key))
 
-    def stages(self) -> list[str]:
-        """The stages that have episodes, finished or not."""
-        return list(self._connection.scalars(select(EPISODES.c.stage).distinct().order_by(EPISODES.c.stage)))
-
     def turns(self) -> Iterator[Fields]:
         """Per episode with turns its key, and for each role its turns, its invalid turns and all it said as one text.
 

@@ -41,6 +41,9 @@ class ToxicityClassifier:
             raise ConfigError(f"The classifier in {folder} cannot be loaded ({reason}); check the folder.") from None
         self.name = folder.name
         self.label = _label(folder, list(model.config.id2label.values()), label)
+        # Some tokenizers do not know how much their model takes; two positions are reserved by RoBERTa and its kin.
+        room = getattr(model.config, "max_position_embeddings", tokenizer.model_max_length + 2) - 2
+        tokenizer.model_max_length = min(tokenizer.model_max_length, max(room, 1))
         self._pipeline: Any = transformers.pipeline("text-classification", model=model, tokenizer=tokenizer)
 
     def __call__(self, texts: Sequence[str]) -> list[bool]:
