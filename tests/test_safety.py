@@ -248,7 +248,7 @@ def test_a_classifier_folder_and_its_label(tmp_path: Path, monkeypatch: pytest.M
         )
 
         @classmethod
-        def from_pretrained(cls, folder: Path, local_files_only: bool) -> Any:
+        def from_pretrained(cls, folder: Path, local_files_only: bool, **options: Any) -> Any:
             assert local_files_only
             return cls.labels
 
@@ -392,3 +392,23 @@ def test_the_table_is_narrow_and_hides_nothing_hostile() -> None:
     found = safety([row for policy in policies for row in rows(policy, EQUAL, draw)], policies)
     text = render_safety({"words": {"name": "w", "entries": 1}, "classifier": "c", "judges": [], "sets": found})
     assert max(map(len, text.splitlines())) <= WIDTH and "\u202e" not in text
+
+
+@pytest.mark.slow
+def test_a_real_classifier_reads_short_and_very_long_turns(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    transformers = pytest.importorskip("transformers")
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "hello", "grr"]
+    transformers.BertTokenizer(vocab={word: n for n, word in enumerate(words)}).save_pretrained(tmp_path)
+    shape = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8}
+    labels = {"id2label": {0: "neutral", 1: "toxic"}, "label2id": {"neutral": 0, "toxic": 1}}
+    config = transformers.BertConfig(vocab_size=len(words), **shape, **labels)
+    model = transformers.BertForSequenceClassification(config)
+    with torch.no_grad():
+        model.classifier.bias[:] = torch.tensor([0.0, 9.0])
+    model.save_pretrained(tmp_path)
+    assert ToxicityClassifier(tmp_path)(["hello", "grr " * 900]) == [True, True]
+    assert ToxicityClassifier(tmp_path, "neutral")(["hello"]) == [False]
+    (tmp_path / "model.safetensors").write_bytes(b"broken")
+    with pytest.raises(ConfigError, match="cannot be loaded"):
+        ToxicityClassifier(tmp_path)

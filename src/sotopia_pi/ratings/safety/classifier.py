@@ -1,6 +1,6 @@
 """An optional second opinion on toxic words: a text classifier with weights in a local folder.
 
-Any folder that `transformers.pipeline("text-classification", …)` reads will do; nothing is downloaded. A turn is toxic
+Any folder that `transformers.pipeline("text-classification", …)` reads will do, if its weights are safetensors; nothing is downloaded. A turn is toxic
 when the score of the toxic label is at least 0.5, which is the usual reading of such models and not calibrated. They
 are known to call dialect and mere mentions of groups toxic (Sap et al. 2019, "The Risk of Racial Bias in Hate Speech
 Detection"; Dixon et al. 2018, "Measuring and Mitigating Unintended Bias in Text Classification").
@@ -31,13 +31,16 @@ class ToxicityClassifier:
             )
         try:
             import transformers
+            from safetensors import SafetensorError
         except ImportError:
             raise ConfigError("A classifier needs transformers; install the extra 'local'.") from None
         try:
-            model = transformers.AutoModelForSequenceClassification.from_pretrained(folder, local_files_only=True)
+            model = transformers.AutoModelForSequenceClassification.from_pretrained(
+                folder, local_files_only=True, use_safetensors=True
+            )
             tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        except (OSError, ValueError) as error:
-            reason = str(error).splitlines()[0]
+        except (OSError, ValueError, SafetensorError) as error:
+            reason = str(error).partition("\n")[0]
             raise ConfigError(f"The classifier in {folder} cannot be loaded ({reason}); check the folder.") from None
         self.name = folder.name
         self.label = _label(folder, list(model.config.id2label.values()), label)
