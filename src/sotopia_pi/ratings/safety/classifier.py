@@ -1,9 +1,10 @@
 """An optional second opinion on toxic words: a text classifier with weights in a local folder.
 
-Any folder that `transformers.pipeline("text-classification", …)` reads will do, if its weights are safetensors; nothing is downloaded. A turn is toxic
-when the score of the toxic label is at least 0.5, which is the usual reading of such models and not calibrated. They
-are known to call dialect and mere mentions of groups toxic (Sap et al. 2019, "The Risk of Racial Bias in Hate Speech
-Detection"; Dixon et al. 2018, "Measuring and Mitigating Unintended Bias in Text Classification").
+Any folder that `transformers.pipeline("text-classification", …)` reads will do, if its weights are safetensors;
+nothing is downloaded. A turn is toxic when the score of the toxic label is at least 0.5, which is the usual reading of
+such models and not calibrated. They are known to call dialect and mere mentions of groups toxic (Sap et al. 2019, "The
+Risk of Racial Bias in Hate Speech Detection"; Dixon et al. 2018, "Measuring and Mitigating Unintended Bias in Text
+Classification").
 """
 
 from __future__ import annotations
