@@ -19,6 +19,7 @@ from sotopia_pi.cli import (
     play,
     policy,
     run,
+    safety,
     serve,
     stages,
     study,
@@ -40,6 +41,7 @@ VERBS = (
     study,
     human_eval,
     audit,
+    safety,
     ability,
 )
 #: The exit code of a program that was interrupted from the keyboard, as shells know it.
