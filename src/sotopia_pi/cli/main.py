@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from sotopia_pi import __version__
 from sotopia_pi.cli import (
     audit,
+    bias,
     data,
     generate,
     human_eval,
@@ -52,6 +53,7 @@ def parser() -> argparse.ArgumentParser:
     view.add(verbs)
     human_eval.add(verbs)
     audit.add(verbs)
+    bias.add(verbs)
     return top
 
 

@@ -3,7 +3,7 @@
 Every function is pure. What cannot be recast without guessing is an AmbiguousError, which says why.
 """
 
-from sotopia_pi.episodes.recasting.groups import ATTRIBUTES, Contrast, Version, contrasts, versions
+from sotopia_pi.episodes.recasting.groups import ATTRIBUTES, Contrast, Version, contrasts, origin_of_name, versions
 from sotopia_pi.episodes.recasting.recast import recast, recast_key
 from sotopia_pi.episodes.recasting.records import AmbiguousError, Recasting
 
@@ -14,6 +14,7 @@ __all__ = [
     "Recasting",
     "Version",
     "contrasts",
+    "origin_of_name",
     "recast",
     "recast_key",
     "versions",

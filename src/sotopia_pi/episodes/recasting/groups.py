@@ -129,30 +129,40 @@ def versions(task: SocialTask, episode: Episode | None, role: int, contrast: Con
 
 def _recasting(character: Character, role: int, contrast: Contrast, group: str, choice: int, seed: str) -> Recasting:
     if contrast.name == ORIGIN_OF_NAME:
-        pronouns = pronoun_set(character.pronouns)
+        own = pronoun_set(character.pronouns)
         drawn = ("she", "he")[derive_seed("gender", seed) % 2]
-        return Recasting(role=role, name=_name(group, pronouns if pronouns in ("she", "he") else drawn, choice))
+        return Recasting(role=role, name=_name(group, own if own in ("she", "he") else drawn, choice))
     if contrast.name == GENDER_OF_NAME:
         origin = _ORIGINS[derive_seed("origin", seed) % len(_ORIGINS)]
         which = "she" if group == contrast.groups[0] else "he"
-        return Recasting(role=role, name=_name(origin, which, choice), **_gendered(character, which))
+        pronouns, gender = _gendered(character, which)
+        return Recasting(role=role, name=_name(origin, which, choice), pronouns=pronouns, gender=gender)
     if contrast.name == PRONOUNS:
-        return Recasting(role=role, name=_ANYBODYS[choice], **_gendered(character, group))
+        pronouns, gender = _gendered(character, group)
+        return Recasting(role=role, name=_ANYBODYS[choice], pronouns=pronouns, gender=gender)
     if contrast.name == AGE:
         return Recasting(role=role, age=_AGES[group][choice])
     return Recasting(role=role, occupation=_WORK[group][choice])
 
 
-def _name(origin: str, which: str, choice: int) -> str:
+def _name(origin: str, which: str | None, choice: int) -> str:
     woman, man, family = _NAMES[origin][choice]
     return f"{woman if which == 'she' else man} {family}"
 
 
-def _gendered(character: Character, which: str) -> dict[str, str]:
+def origin_of_name(name: str) -> str | None:
+    """The group of names that a whole name is one of; None for names that stand in no list."""
+    for origin, names in _NAMES.items():
+        if name in {f"{first} {family}" for *firsts, family in names for first in firsts}:
+            return origin
+    return None
+
+
+def _gendered(character: Character, which: str) -> tuple[str, str]:
     """Pronouns and gender word; those of the character where they mean the same, however they are written."""
     if pronoun_set(character.pronouns) == which and character.gender.lower() == _SETS[which][1]:
-        return {"pronouns": character.pronouns, "gender": character.gender}
-    return {"pronouns": _SETS[which][0], "gender": _SETS[which][1]}
+        return character.pronouns, character.gender
+    return _SETS[which]
 
 
 def _public(task: SocialTask, episode: Episode | None, role: int, contrast: Contrast) -> str | None:

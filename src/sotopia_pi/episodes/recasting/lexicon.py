@@ -32,6 +32,7 @@ SETS = {
 
 
 def words_of(text: str) -> frozenset[str]:
+    """The words of a list."""
     return frozenset(text.split())
 
 
@@ -126,6 +127,6 @@ AGED = words_of(
     "young younger youngest elderly elder old-timer teen teens teenage teenager youth youthful junior senior seniors "
     "retired retirement retire retiring pension pensioner grandson granddaughter grandchild grandchildren grandfather "
     "grandmother grandparent grandparents grandpa grandma student students pupil apprentice trainee intern "
-    "undergraduate college university school twenties thirties forties fifties sixties seventies eighties decades generation widow "
-    "widower kid toddler newborn boyhood girlhood menopause aged ageing aging birthday"
+    "undergraduate college university school twenties thirties forties fifties sixties seventies eighties decades "
+    "generation widow widower kid toddler newborn boyhood girlhood menopause aged ageing aging birthday"
 )
