@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-_AN = re.compile(r"(?:[aeio]|u(?!ni(?!n|m)|s[aeiu]|t[ei]l|r[aeiou])|hono|hour|heir|8|11(?!\d)|18(?!\d))", re.IGNORECASE)
+_U = r"u(?!ni(?!n|m)|s[aeiu]|ten|til|r[aeiou])"
+_AN = re.compile(rf"(?:[aeio]|{_U}|hones|hono|hour|heir|8|11(?!\d)|18(?!\d))", re.IGNORECASE)
 _NOT_AN = re.compile(r"(?:eu|one\b|once\b|ewe)", re.IGNORECASE)
 _ENDS = re.compile(r"\b(an?)(\s+)$", re.IGNORECASE)
 

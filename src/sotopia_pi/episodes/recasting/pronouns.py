@@ -29,6 +29,7 @@ from sotopia_pi.episodes.recasting.verbs import plural_verb, singular_verb
 from sotopia_pi.world.records import SocialTask
 
 _WORD = re.compile(r"[^\W_]+(?:['\u2019-][^\W_]+)*")
+_STEMS = re.compile(r"\w+")
 _REFLEXIVE = frozenset(forms.reflexive for forms in SETS.values())
 _JOINED = re.compile(r"\b(?:and|or|but|then)\s+((?:\w+ly\s+)?\w+)", re.IGNORECASE)
 _PLURAL = SETS["they"].all | {"themselves"}
@@ -40,25 +41,40 @@ def pronoun_set(pronouns: str) -> str | None:
     return first if first in SETS else None
 
 
-def pronoun_change(task: SocialTask, role: int, new: str, words: Iterable[Text]) -> Callable[[str], str]:
+def pronoun_change(task: SocialTask, role: int, new: str, words: Iterable[Text]) -> Callable[[str, Place], str]:
     """What exchanges the pronouns of `role` in a text of the task. AmbiguousError where one may mean somebody else."""
     before, after = pronoun_set(task.characters[role].pronouns), pronoun_set(new)
     if before is None or after is None:
         raise AmbiguousError("other pronouns than he, she and they")
     if before == after:
-        return lambda text: text
-    found = [text for text in words if _has(text.words, before)]
-    if found:
-        _one_person(task, role, before, found)
-    if found and after == "they" and any(_has(text.words, "they") for text in words):
+        return lambda text, place: text
+    every = list(words)
+    found = [text for text in every if _has(text.words, before) and not _others_own(task, role, before, text)]
+    _one_person(task, role, before, found)
+    if found and after == "they" and any(_has(text.words, "they") for text in every):
         raise AmbiguousError("they already stands for somebody")
-    return lambda text: exchanged(text, before, after)
+
+    def change(text: str, place: Place) -> str:
+        return text if _others_own(task, role, before, Text(text, place)) else exchanged(text, before, after)
+
+    return change
 
 
-def pronouns_are_silent(pronouns: str, words: Iterable[Text]) -> bool:
-    """Whether no text has a form of these pronouns, so that exchanging them changes the profile only."""
-    name = pronoun_set(pronouns)
-    return name is not None and not any(_has(text.words, name) for text in words)
+def pronouns_are_silent(task: SocialTask, role: int, words: Iterable[Text]) -> bool:
+    """Whether no text speaks of `role` by a pronoun, so that exchanging them changes the profile only."""
+    name = pronoun_set(task.characters[role].pronouns)
+    return name is not None and not any(
+        _has(text.words, name) and not _others_own(task, role, name, text) for text in words
+    )
+
+
+def _others_own(task: SocialTask, role: int, name: str, text: Text) -> bool:
+    """Whether the pronouns `name` in a text are the other's own: in the other's profile, without the name of `role`."""
+    if text.place is not Place.OTHER_PROFILE or set(_STEMS.findall(text.words)) & set(
+        task.characters[role].name.split()
+    ):
+        return False
+    return all(pronoun_set(other.pronouns) == name for at, other in enumerate(task.characters) if at != role)
 
 
 def _has(text: str, name: str) -> bool:
@@ -71,13 +87,15 @@ def _stem(word: str) -> str:
 
 
 def _one_person(task: SocialTask, role: int, name: str, found: list[Text]) -> None:
-    if any(pronoun_set(other.pronouns) == name for at, other in enumerate(task.characters) if at != role):
-        raise AmbiguousError("both characters have the same pronouns, and they are used")
+    """AmbiguousError where a pronoun of one of these texts may mean anybody but `role`."""
+    shared = any(pronoun_set(other.pronouns) == name for at, other in enumerate(task.characters) if at != role)
     names = {word for character in task.characters for word in character.name.split()}
     for text in found:
+        if shared and text.place is not Place.OWN_PROFILE:
+            raise AmbiguousError("both characters have the same pronouns, and they are used")
         if text.place is Place.OWN_SPEECH:
             raise AmbiguousError("a character says the own pronoun of somebody else")
-        if text.place is Place.OTHER_PROFILE and not names & set(text.words.split()):
+        if text.place is Place.OTHER_PROFILE and not names & set(_STEMS.findall(text.words)):
             raise AmbiguousError("a pronoun in the other's profile may mean a third person")
         if _third_person(text.words, names):
             raise AmbiguousError("a pronoun may mean a third person")

@@ -30,7 +30,8 @@ def recast(task: SocialTask, episode: Episode | None, recasting: Recasting) -> t
     """
     role = recasting.role
     made_task, made = _recast(task, episode, recasting)
-    silent = pronouns_are_silent(task.characters[role].pronouns, texts(task, episode, role))
+    shown = _public(task, recasting)
+    silent = pronouns_are_silent(shown, role, texts(shown, episode, role))
     back_task, back = _recast(made_task, made, recasting.back(task.characters[role]), silent)
     if back_task != task or _said(back) != _said(episode):
         raise AmbiguousError("recast and recast back, it is not the same")
@@ -51,11 +52,8 @@ def _recast(
 ) -> tuple[SocialTask, Episode | None]:
     """As `recast`, unchecked; `silent` says that no text has a pronoun of the character."""
     role = recasting.role
-    character = task.characters[role]
-    changed = recasting.changes(character)
-    if "public_info" in changed:  # first, so that what is not kept cannot make anything unclear
-        character = character.model_copy(update={"public_info": str(changed["public_info"])})
-        task = _with(task, role, character)
+    changed = recasting.changes(task.characters[role])
+    task = _public(task, recasting)
     change = _change(task, recasting, changed, list(texts(task, episode, role)), silent)
     made_task = _recast_task(task, role, changed, change)
     if episode is None:
@@ -72,8 +70,9 @@ def _change(
     role = given.role
     steps: list[Change] = []
     if "pronouns" in changed:
-        makers = (title_change,) if silent else (title_change, pronoun_change)
-        steps += [_anywhere(make(task, role, str(changed["pronouns"]), words)) for make in makers]
+        pronouns = str(changed["pronouns"])
+        steps.append(_anywhere(title_change(task, role, pronouns, words)))
+        steps += [] if silent else [pronoun_change(task, role, pronouns, words)]
     if "gender" in changed:
         steps.append(gender_change(task, role, str(changed["gender"]), words))
     if "age" in changed:
@@ -125,9 +124,13 @@ def _recast_task(task: SocialTask, role: int, changed: dict[str, str | int], cha
     return _valid(scenario, characters)
 
 
-def _with(task: SocialTask, role: int, character: Character) -> SocialTask:
-    characters = (*task.characters[:role], character, *task.characters[role + 1 :])
-    return _valid(task.scenario, characters)
+def _public(task: SocialTask, given: Recasting) -> SocialTask:
+    """The task with the new public part: first of all, so that what is not kept cannot make anything unclear."""
+    role, public = given.role, given.public_info
+    if public is None or public == task.characters[role].public_info:
+        return task
+    character = task.characters[role].model_copy(update={"public_info": public})
+    return _valid(task.scenario, (*task.characters[:role], character, *task.characters[role + 1 :]))
 
 
 def _valid(scenario: Scenario, characters: Sequence[Character]) -> SocialTask:
