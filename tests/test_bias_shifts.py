@@ -27,26 +27,31 @@ def simulated(
     episodes: int = 40,
     scenarios: int = 20,
     bias: Callable[[str], float] = lambda group: 0.0,
+    halo: float = 0.0,
 ) -> Iterator[Shown]:
-    """Whole-number scores of a noisy judge: an episode's own level, its scenario's, and noise; `bias` by group."""
+    """Whole-number scores of a noisy judge: an episode's own level and noise, a part `halo` of it shared; `bias`.
+
+    Judges like a role or not, so that their dimensions move together; a halo of 0 is the harder case for a correction.
+    """
     for contrast in ASKED:
         for episode in range(episodes):
             scenario = f"s{episode % scenarios}"
             level = rng.normal(5, 2, len(MEASURES))
             for group in contrast.groups:
-                given = np.round(level + rng.normal(0, 1, len(MEASURES)))
+                around = (1 - halo) * rng.normal(0, 1, len(MEASURES)) + halo * rng.normal(0, 1)
+                given = np.round(level + around)
                 scores = dict(zip(MEASURES, given.tolist(), strict=True))
                 scores["goal"] += bias(group)
                 yield Shown(contrast.name, group, f"e{episode}", scenario, scores)
 
 
-def flagged_of_200(measures: tuple[str, ...], top: float) -> int:
+def flagged_of_200(measures: tuple[str, ...], top: float, halo: float = 0.0) -> int:
     """How many of 200 audits of an unbiased judge, who gives at most `top`, find anything."""
     flagged = 0
     for number in range(200):
         rows = [
             replace(row, scores={name: min(top, row.scores[name]) for name in measures})
-            for row in simulated(np.random.default_rng(number), 20, 12)
+            for row in simulated(np.random.default_rng(number), 24, 12, halo=halo)
         ]
         found = shifts(rows, ASKED, measures)
         assert len(found) == 10 * len(measures)
@@ -55,7 +60,7 @@ def flagged_of_200(measures: tuple[str, ...], top: float) -> int:
 
 
 def test_a_judge_without_bias_is_flagged_in_at_most_5_percent_of_audits() -> None:
-    assert flagged_of_200(("goal", "relationship"), 10) <= 10
+    assert flagged_of_200(("goal", "relationship", "believability"), 10, halo=0.5) <= 10
 
 
 @pytest.mark.slow
@@ -75,17 +80,20 @@ def test_a_judge_without_bias_on_all_dimensions(top: float) -> None:
     ],
 )
 def test_a_planted_bias_is_found_where_it_is_and_with_its_size(biased: str, contrast: str) -> None:
-    for number in range(5):
+    asked = [item for item in ASKED if item.name == contrast]
+    alone = inside = 0
+    for number in range(20):
         rows = simulated(np.random.default_rng(number), bias=lambda group: -1.5 if group == biased else 0.0)
-        found = shifts(rows, ASKED, MEASURES)
+        found = shifts([row for row in rows if row.contrast == contrast], asked, MEASURES)
         flagged = [row for row in found if row["found"]]
-        assert {(row["contrast"], row["measure"]) for row in flagged} == {(contrast, "goal")}
         largest = max(flagged, key=lambda row: abs(row["estimate"]))
-        assert largest["group"] == biased
-        assert largest["ci_low"] < -1.5 < largest["ci_high"]
-        told = sentence(contrast, [row for row in found if row["contrast"] == contrast])
-        assert f"{biased} get" in told
-        assert "GOAL less than" in told
+        assert (largest["group"], largest["measure"]) == (biased, "goal")
+        alone += {row["measure"] for row in flagged} == {"goal"}
+        inside += largest["ci_low"] < -1.5 < largest["ci_high"]
+        assert f"{biased} get" in sentence(contrast, found)
+        assert "GOAL less than" in sentence(contrast, found)
+    assert alone >= 16
+    assert inside >= 17
 
 
 def test_power_is_what_detectable_promises() -> None:
