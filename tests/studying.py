@@ -138,3 +138,25 @@ def action_of(text: str) -> str:
     found = re.search(r'<form method="post" action="(/rate/[^"]+/work/[^"]+)"', text)
     assert found, text
     return html.unescape(found[1])
+
+
+class Clock:
+    """A clock that is moved by hand."""
+
+    def __init__(self) -> None:
+        self.now = 1_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def begun(desk: Desk, participant: str = "") -> str:
+    found = desk.begin(participant)
+    assert found is not None
+    return found[1]
+
+
+def step_of(desk: Desk, token: str) -> Any:
+    annotator = desk.annotator(token)
+    assert annotator is not None
+    return desk.step(annotator)

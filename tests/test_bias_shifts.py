@@ -145,10 +145,15 @@ def test_nothing_rated_and_one_scenario() -> None:
 
 
 def test_a_judge_that_gives_always_the_same_is_said_to() -> None:
-    rows = [Shown("age", group, str(at), str(at), {"goal": 7.0}) for group in AGE.groups for at in range(12)]
-    found = shifts(rows, [AGE], ["goal"])
-    assert (found[0]["estimate"], found[0]["p_holm"], found[0]["detectable"]) == (0.0, 1.0, 0.0)
-    assert sentence("age", found) == "Age: every version got the same GOAL, and nothing else shifted."
+    for level, told in (
+        (0.0, "every version of every episode got 7.00 GOAL, so that no shift could show."),
+        (0.5, "every version got the same GOAL, and nothing else shifted."),
+    ):
+        goals = {at: 7.0 - level * (at % 2) for at in range(12)}
+        rows = [Shown("age", group, str(at), str(at), {"goal": goals[at]}) for group in AGE.groups for at in goals]
+        found = shifts(rows, [AGE], ["goal"])
+        assert (found[0]["estimate"], found[0]["p_holm"], found[0]["detectable"]) == (0.0, 1.0, 0.0)
+        assert sentence("age", found) == f"Age: {told}"
 
 
 def test_a_sentence_says_what_can_be_excluded() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from itertools import dropwhile
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,7 @@ def test_configs_in_the_docs_are_accepted(page: Path) -> None:
 def test_commands_in_the_docs_are_understood(page: Path) -> None:
     for text in blocks(page, "sh"):
         for line in text.splitlines():
-            words = line.split("#")[0].split()
+            words = list(dropwhile(lambda word: re.match(r"\w+=", word), line.split("#")[0].split()))
             if words and words[0].endswith("sotopia-pi"):
                 assert parser().parse_args(words[1:]).verb
             elif words and words[0] == "make":

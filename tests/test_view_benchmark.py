@@ -18,5 +18,5 @@ def test_every_page_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     found = dict(view.view())
     assert found["stored"].startswith("200 episodes, made in")
     assert found["an episode"].startswith("p50 ")
-    assert len([figure for figure in found.values() if figure.startswith("p50")]) == 24
+    assert {"runs", "a run", "tasks", "episodes", "an episode", "two policies", "two raters"} <= found.keys()
     assert found["memory at its peak"] != "0 MB"

@@ -6,8 +6,8 @@ scale. With a run they are those of its evaluation, as many of each policy, on t
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 
@@ -28,6 +28,9 @@ ORIGINAL, ALTERED, PEOPLE = "audit/original", "audit/altered", "audit/people"
 _GROUP = "audit"
 #: After how many turns an episode is cut; most end before the longest.
 _LENGTHS = (3, 5, 8, 14, 20)
+
+#: A task, a role of it and a repeat: what every policy of a run plays.
+_Unit = tuple[str, int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +85,12 @@ def taken(run: Run, source: Run, count: int, seed: int) -> tuple[list[Item], lis
     """
     names = [policy for policy in _policies(source) if source.store.counts(matchups.stage(policy))[0]]
     tasks = _tasks(source)
-    units: dict[tuple[str, int, int], dict[str, Episode]] = defaultdict(dict)
+    units: dict[_Unit, dict[str, Episode]] = defaultdict(dict)
     for policy in names:
         for episode in source.store.episodes(matchups.stage(policy)):
             if episode.completed and episode.task_id in tasks:
                 units[episode.task_id, episode.players.index(policy), episode.repeat][policy] = episode
-    order = sorted(units, key=lambda unit: (-len(units[unit]), derive_seed("audit", seed, *unit)))
+    order = _spread(units, seed)
     chosen: list[Item] = []
     for unit in order:
         if len(chosen) >= count:
@@ -102,6 +105,17 @@ def taken(run: Run, source: Run, count: int, seed: int) -> tuple[list[Item], lis
     run.store.add_tasks(_GROUP, list({item.task.id: item.task for item in chosen}.values()))
     run.store.add_episodes([(item.episode.model_copy(update={"stage": ORIGINAL}), ()) for item in chosen])
     return chosen, [name for name in names if name != EXPERT]
+
+
+def _spread(units: Mapping[_Unit, Mapping[str, Episode]], seed: int) -> list[_Unit]:
+    """The units that most policies played first, and of those one per task before the second of any."""
+    drawn = sorted(units, key=lambda unit: derive_seed("audit", seed, *unit))
+    place: dict[_Unit, int] = {}
+    seen: Counter[str] = Counter()
+    for unit in drawn:
+        place[unit] = seen[unit[0]]
+        seen[unit[0]] += 1
+    return sorted(drawn, key=lambda unit: (-len(units[unit]), place[unit]))
 
 
 def _policies(source: Run) -> list[str]:

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from sotopia_pi.rundir import Run
 
 FORMATS = ("sotopia", "episodes", "chat", "hf")
+#: Formats of dialogues between people; those of `interop.dialogues`, without loading it.
+DIALOGUES = ("transcript", "dealornodeal", "craigslist", "casino", "persuasion")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -26,7 +28,13 @@ def add(verbs: Any) -> None:
     episodes = what.add_parser("episodes", help="published episodes with their ratings")
     episodes.add_argument("files", type=Path, nargs="+", metavar="FILE.jsonl", help="one episode a line")
     episodes.add_argument("--name", metavar="NAME", help="what they are called: import/NAME (default: the file's name)")
-    for verb in (profiles, episodes):
+    dialogues = what.add_parser("dialogues", help="dialogues between people, to learn from")
+    dialogues.add_argument(
+        "files", type=Path, nargs="+", metavar="FILE", help="the files, as their authors publish them"
+    )
+    dialogues.add_argument("--format", choices=DIALOGUES, required=True, help="whose files they are (transcript: ours)")
+    dialogues.add_argument("--name", metavar="NAME", help="what they are called: import/NAME (default: the format)")
+    for verb in (profiles, episodes, dialogues):
         verb.add_argument("--out", type=Path, required=True, metavar="RUN", help="the run directory")
         verb.add_argument("--config", type=Path, metavar="CONFIG.toml", help="the config of a new run (default: demo)")
         verb.add_argument("--quiet", action="store_true", help="print nothing but errors")
@@ -49,6 +57,7 @@ def bring_in(given: argparse.Namespace) -> None:
     """Imports; every record that is left out is named."""
     from sotopia_pi import config
     from sotopia_pi.errors import ConfigError, WorldError
+    from sotopia_pi.interop.dialogues import import_dialogues
     from sotopia_pi.interop.episodes import import_episodes
     from sotopia_pi.interop.sotopia import import_profiles
     from sotopia_pi.rundir import CONFIG, Run
@@ -58,7 +67,7 @@ def bring_in(given: argparse.Namespace) -> None:
         if not (path.is_dir() if given.what == "sotopia" else path.is_file()):
             kind = "folder" if given.what == "sotopia" else "file"
             raise WorldError(f"{path} is not a {kind}; check the path.")
-    name = "sotopia" if given.what == "sotopia" else given.name or _name(given.files)
+    name = "sotopia" if given.what == "sotopia" else given.name or _name(given)
     if not _NAME.fullmatch(name):
         raise ConfigError(f"{name!r} cannot be a name; give --name with letters, digits, '.', '_' and '-'.")
     new = not (given.out / CONFIG).is_file()
@@ -66,17 +75,22 @@ def bring_in(given: argparse.Namespace) -> None:
     with Run.open(given.out, chosen, given.quiet) as run:
         if given.what == "sotopia":
             report, kept = import_profiles(run.store, given.folder), "import-sotopia.json"
+        elif given.what == "dialogues":
+            report = import_dialogues(run.store, given.files, given.format, name)
+            kept = f"import-dialogues-{name}.json"
         else:
             report, kept = import_episodes(run.store, given.files, name), f"import-episodes-{name}.json"
         _tell(run, report, kept)
 
 
-def _name(files: list[Path]) -> str:
+def _name(given: argparse.Namespace) -> str:
     from sotopia_pi.errors import ConfigError
 
-    if len(files) > 1:
+    if given.what == "dialogues":
+        return str(given.format)
+    if len(given.files) > 1:
         raise ConfigError("Several files need a --name for their episodes.")
-    return files[0].stem
+    return str(given.files[0].stem)
 
 
 def _tell(run: Run, report: Report, kept: str) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from sotopia_pi import __version__
 from sotopia_pi.cli import (
+    ability,
     audit,
     bias,
     data,
@@ -26,6 +27,23 @@ from sotopia_pi.cli import (
 )
 from sotopia_pi.errors import SotopiaError
 
+#: In the order in which they are listed.
+VERBS = (
+    run,
+    stages,
+    generate,
+    overlap,
+    data,
+    policy,
+    serve,
+    view,
+    play,
+    study,
+    human_eval,
+    audit,
+    bias,
+    ability,
+)
 #: The exit code of a program that was interrupted from the keyboard, as shells know it.
 INTERRUPTED = 130
 #: That of a program whose output nobody reads any more.
@@ -41,19 +59,8 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"sotopia-pi {__version__}")
     verbs = top.add_subparsers(title="verbs", dest="verb", required=True, metavar="VERB")
-    run.add(verbs)
-    stages.add(verbs)
-    generate.add(verbs)
-    overlap.add(verbs)
-    data.add(verbs)
-    policy.add(verbs)
-    serve.add(verbs)
-    play.add(verbs)
-    study.add(verbs)
-    view.add(verbs)
-    human_eval.add(verbs)
-    audit.add(verbs)
-    bias.add(verbs)
+    for verb in VERBS:
+        verb.add(verbs)
     return top
 
 

@@ -68,7 +68,7 @@ def _add_create(what: Any) -> None:
 def main(given: argparse.Namespace) -> None:
     """Runs one of the verbs."""
     with ExitStack() as stack:
-        store = stack.enter_context(_opened(given.place))
+        store = stack.enter_context(opened(given.place))
         if given.what == "create":
             _create(given, store, stack)
         elif given.what == "list":
@@ -85,7 +85,8 @@ def main(given: argparse.Namespace) -> None:
                 print(f"{given.name} is {'open' if given.what == 'open' else 'closed'}")
 
 
-def _opened(place: str) -> Store:
+def opened(place: str) -> Store:
+    """The store of a run directory, a file or a database URL. ConfigError, StoreError."""
     from sotopia_pi.errors import ConfigError
     from sotopia_pi.rundir import DATABASE
     from sotopia_pi.store import Store
@@ -179,18 +180,17 @@ def _status(given: argparse.Namespace, store: Store) -> None:
 
 
 def _print_agreement(now: Status) -> None:
-    from sotopia_pi.studies.status import BINNINGS
+    from sotopia_pi.evaluation.agreement import BINNINGS
+    from sotopia_pi.evaluation.table import align
+    from sotopia_pi.evaluation.wording import number
 
-    bins = "  ".join(f"{f'{n} bins: pairwise':>16}  kappa" for n in BINNINGS)
-    print(f"\n{'dimension':32} {'roles':>6} {'scores':>7}  {'mean':>6} {'spread':>6}  {bins}")
-    for entries in now.agreement:
-        one = entries[0]
-        pairs = "  ".join(f"{_two(entry.pairwise):>16}  {_two(entry.kappa):>5}" for entry in entries)
-        print(f"{one.dimension:32} {one.units:6} {one.ratings:7}  {_two(one.mean):>6} {_two(one.spread):>6}  {pairs}")
-
-
-def _two(value: float | None) -> str:
-    return "–" if value is None else f"{value:.2f}"
+    bins = [head for n in BINNINGS for head in (f"pairwise, {n} bins", "κ")]
+    rows = [["dimension", "roles", "scores", "mean", "spread", *bins, "α", "ICC(1)"]]
+    for one in now.agreement:
+        pairs = [number(found[n].value) for n in BINNINGS for found in (one.pairwise, one.kappa)]
+        counts = [str(one.units), str(one.ratings), number(one.mean), number(one.spread)]
+        rows.append([one.dimension, *counts, *pairs, number(one.alpha.value), number(one.icc.value)])
+    print("\n" + "\n".join(align(rows)))
 
 
 def _export(given: argparse.Namespace, store: Store) -> None:

@@ -52,6 +52,8 @@ class Config(Section):
                     raise ValueError(f"round {item.name!r} refers to {earlier!r}, which is no earlier round")
             if item.rater == "judge" and self.judge is None:
                 raise ValueError(f"round {item.name!r} selects by the judge, and there is none; add [judge] model = …")
+            if item.rater == "none" and (item.episodes in (None, "play") or item.update == "dpo"):
+                raise ValueError(f"round {item.name!r} has the rater 'none', which is for imitating imported episodes")
             if self.training_of(item).keep == "best_play" and not self.world.dev:
                 raise ValueError(f"round {item.name!r} keeps the epoch that plays best; add world.dev tasks to play")
             if "turn" in (self.sampling_of(item).layout, self.evaluation_sampling().layout):

@@ -87,8 +87,9 @@ class RoundConfig(Section):
     whose scores select: `auto` takes the verifier for verified tasks and the judge for open ones, `judge` the run's
     judge for all; any other rater by its name, as reports give it. `episodes` names imported episodes ("import/NAME")
     that are rated already and are used in place of playing any, or with "play" those that people played, of which it
-    takes the roles of people. `update` says how the policy learns from what is selected: `sft` imitates it, `dpo`
-    prefers it to what was not selected.
+    takes the roles of people; with `rater = "none"` imported ones need no ratings.
+    `update` says how the policy learns from what is selected: `sft` imitates it, `dpo` prefers it to what was not
+    selected.
     """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9+._-]*$")

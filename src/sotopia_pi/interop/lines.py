@@ -62,22 +62,22 @@ def _read(number: int, raw: bytes) -> Line | None:
     return Line(number, text, record)
 
 
-def _storable(value: Any, depth: int = 0) -> Any:
+def storable_value(value: Any, depth: int = 0) -> Any:
     """The value with what no database can hold replaced in its texts; the line itself keeps it."""
     if depth > _DEEPEST:
         raise ValueError("it is nested too deeply")
     if isinstance(value, str):
         return storable(value)
     if isinstance(value, list):
-        return [_storable(item, depth + 1) for item in value]
+        return [storable_value(item, depth + 1) for item in value]
     if isinstance(value, dict):
-        return {storable(key): _storable(item, depth + 1) for key, item in value.items()}
+        return {storable(key): storable_value(item, depth + 1) for key, item in value.items()}
     return value
 
 
 def _read_json(text: str) -> Any:
     """The value; NaN, which Python writes for what is missing and JSON does not have, is null."""
-    return _storable(json.loads(text, parse_constant=lambda _: None))
+    return storable_value(json.loads(text, parse_constant=lambda _: None))
 
 
 def same_record(stored: str, line: Line) -> bool:

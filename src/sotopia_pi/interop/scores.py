@@ -79,9 +79,9 @@ def _rating(key: str, role: int, rater: str, entry: Any, reasons: dict[str, str]
     return Rating(episode=key, role=role, rater=rater, scores=scores, reasons=kept)
 
 
-def check_scores(entry: Mapping[str, Any], role: int) -> None:
-    """RecordError for a score out of its dimension's range."""
-    _scores(entry, role)
+def check_scores(entry: Mapping[str, Any], role: int) -> dict[str, float]:
+    """The scores under the names of our dimensions. RecordError for a score out of its dimension's range."""
+    return _scores(entry, role)
 
 
 def _scores(entry: Mapping[str, Any], role: int) -> dict[str, float]:

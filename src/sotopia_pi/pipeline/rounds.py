@@ -18,6 +18,9 @@ from sotopia_pi.training.selection import Candidate, saturation
 from sotopia_pi.training.selection import select as apply_rule
 from sotopia_pi.world import SocialTask
 
+#: The rater of a round that imitates what nobody rated: every role of every episode is as good as the others.
+NOBODY = "none"
+
 
 def collect(run: Run, item: RoundConfig) -> Facts:
     """Plays the training episodes of a round: the expert (BC) or the parent policy (SR) in every role."""
@@ -80,7 +83,11 @@ def _only_rater(run: Run, stage: str) -> str:
     """Who rated the imported episodes. ConfigError when that is nobody or several."""
     raters = sorted({rating.rater for rating in run.store.ratings(stage)})
     if len(raters) != 1:
-        found = f"rated by {', '.join(raters)}; name one of them as the round's rater" if raters else "not rated"
+        found = (
+            f"rated by {', '.join(raters)}; name one of them as the round's rater"
+            if raters
+            else "not rated; rate them, or imitate all of them with rater = 'none'"
+        )
         raise ConfigError(f"The episodes {stage!r} are {found}.")
     return raters[0]
 
@@ -145,7 +152,11 @@ def _selectable(run: Run, item: RoundConfig) -> tuple[list[Rating], dict[str, st
     episodes: dict[str, str] = {}
     raters: dict[str, str] = {}
     for episode, ratings in judging.rated_episodes(run, stage):
-        if episode.completed and (not people or episode.task_id in trained_on):
+        if episode.completed and item.rater == NOBODY:
+            episodes[episode.key] = episode.task_id
+            roles = sorted({turn.role for turn in episode.turns})
+            found += [Rating(episode=episode.key, role=role, rater=NOBODY, scores={"goal": 0.0}) for role in roles]
+        elif episode.completed and (not people or episode.task_id in trained_on):
             episodes[episode.key] = task = episode.task_id
             if task not in raters:
                 raters[task] = rater_for(run.store.task(task))
@@ -205,6 +216,9 @@ def select(run: Run, item: RoundConfig) -> Facts:
         }
 
     facts = once(run, f"select/{item.name}", work)
+    if item.rater == NOBODY:
+        run.say(f"select     {item.name}: {facts['selected']} of {facts['candidates']} roles, without ratings")
+        return facts
     run.say(
         f"select     {item.name}: {facts['selected']} of {facts['candidates']} roles, mean GOAL "
         f"{facts['mean_of_candidates']:.2f} → {facts['mean_of_selected']:.2f}, "

@@ -40,7 +40,7 @@ from sotopia_pi.store.schema import (
 from sotopia_pi.studies.records import Annotator, Answer, Assignment, Phase, Study, rater_of
 
 _COLUMNS = STUDY_ASSIGNMENTS.c
-#: 2³¹ − 1, a prime: times the position of an item it stays within 63 bits.
+#: 2³¹ − 1, a prime: products of two smaller numbers stay within 63 bits.
 _PRIME = 2_147_483_647
 
 
@@ -264,12 +264,14 @@ def _given_to(annotator: Annotator) -> ColumnElement[bool]:
 
 
 def _place_for(annotator: Annotator) -> ColumnElement[int]:
-    """Where an episode stands in an annotator's own order: a multiple of its position, modulo a prime.
+    """Where an episode stands in an annotator's own order: a random polynomial of its position, modulo a prime.
 
-    The database can sort by it, so that giving out an episode of many thousands takes a few milliseconds.
+    Of degree two, so that any three episodes come in any order equally often (3-wise independence; Wegman & Carter
+    1981). The database can sort by it, so that giving out an episode of many thousands takes a few milliseconds.
     """
-    factor = annotator.seed % (_PRIME - 1) + 1
-    return (cast(STUDY_ITEMS.c.position, BigInteger) + 1) * factor % _PRIME
+    square, factor, start = (derive_seed(annotator.seed, power) % _PRIME for power in (2, 1, 0))
+    position = cast(STUDY_ITEMS.c.position, BigInteger)
+    return (position * position % _PRIME * square % _PRIME + position * factor % _PRIME + start) % _PRIME
 
 
 def _of(annotator: Annotator) -> tuple[ColumnElement[bool], ...]:

@@ -15,9 +15,10 @@ from sotopia_pi.errors import StoreError
 from sotopia_pi.ratings.records import Rating
 from sotopia_pi.store.assignments import Assignments
 from sotopia_pi.store.columns import Columns
-from sotopia_pi.store.database import Database, is_sqlite, parse_url
+from sotopia_pi.store.database import Database
 from sotopia_pi.store.imports import Imports, add_tasks
-from sotopia_pi.store.migrations import VERSION_KEY, migrate_once, stored_version
+from sotopia_pi.store.migrations import VERSION_KEY
+from sotopia_pi.store.opening import open_database
 from sotopia_pi.store.queries import insert_all, read_tasks, replace
 from sotopia_pi.store.rows import Row, episode_row, rating_row, read_episode, read_rating, turn_rows
 from sotopia_pi.store.schema import (
@@ -57,25 +58,7 @@ class Store:
         seconds a write waits for another process that writes. StoreError when the database is damaged, of another
         program, of a newer version of this one, locked, or may not be written.
         """
-        url = parse_url(where)
-        if is_sqlite(url) and url.database and not (path := Path(url.database)).exists():
-            if not create:
-                raise StoreError(f"{path} does not exist: check the path of the run")
-            if not path.parent.is_dir():
-                raise StoreError(f"the folder {path.parent} does not exist: create it first")
-        database = Database(url, wait)
-        try:
-            with database.reading() as connection:  # before anything is changed: the file may not be ours
-                stored_version(connection, database.where)
-            database.use_wal()
-            migrating = True
-            while migrating:
-                with database.writing(alone=True) as connection:
-                    migrating = migrate_once(connection, database.where)
-        except StoreError:
-            database.engine.dispose()
-            raise
-        return cls(database)
+        return cls(open_database(where, create=create, wait=wait))
 
     @property
     def where(self) -> str:
@@ -311,11 +294,13 @@ class Store:
         with self._database.reading() as connection:
             return [read_rating(row) for row in connection.execute(query).mappings()]
 
-    def raters(self, stage: str) -> list[str]:
-        """Who has rated episodes of a stage, by name."""
-        query = select(RATINGS.c.rater).distinct().join(EPISODES, EPISODES.c.key == RATINGS.c.episode_key)
+    def raters(self, stage: str | None = None) -> list[str]:
+        """Who has rated episodes, of a stage if given, by name."""
+        query = select(RATINGS.c.rater).distinct().order_by(RATINGS.c.rater)
+        if stage is not None:
+            query = query.join(EPISODES, EPISODES.c.key == RATINGS.c.episode_key).where(EPISODES.c.stage == stage)
         with self._database.reading() as connection:
-            return list(connection.scalars(query.where(EPISODES.c.stage == stage).order_by(RATINGS.c.rater)))
+            return list(connection.scalars(query))
 
     def drop_failed_ratings(self, stage: str, rater: str) -> int:
         """Removes a rater's failed ratings of a stage, so that they are asked for again; how many there were."""

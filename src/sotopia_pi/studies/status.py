@@ -8,13 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
-from sotopia_pi.evaluation.agreement import BINS, Agreement, agreement
+from sotopia_pi.evaluation.agreement import Agreement, agreement
 from sotopia_pi.store import Store
 from sotopia_pi.studies.records import Annotator, Assignment, Item, Study
-
-#: Agreement is given in five bins, and in halves of the range: the paper's pair of figures, 0.80 and a kappa of 0.60,
-#: is one of two bins.
-BINNINGS: tuple[int, ...] = (BINS, 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +62,7 @@ class Status:
     people: list[PersonProgress] = field(default_factory=list)
     episodes: list[EpisodeProgress] = field(default_factory=list)
     leases: list[Lease] = field(default_factory=list)
-    agreement: list[tuple[Agreement, ...]] = field(default_factory=list)
+    agreement: list[Agreement] = field(default_factory=list)
     tests: int = 0
 
     total: int = 0
@@ -98,18 +94,15 @@ def status(store: Store, study: Study, now: float | None = None, rows: int | Non
     return found
 
 
-def agreements(study: Study, assignments: Sequence[Assignment]) -> list[tuple[Agreement, ...]]:
-    """Agreement per dimension, once per binning, over what was submitted."""
+def agreements(study: Study, assignments: Sequence[Assignment]) -> list[Agreement]:
+    """Agreement per dimension over what was submitted."""
     units: dict[str, dict[tuple[str, str], list[float]]] = defaultdict(lambda: defaultdict(list))
     for one in assignments:
         if one.answer is not None:
             for role, scores in one.answer.scores.items():
                 for name, score in scores.items():
                     units[name][one.episode, role].append(float(score))
-    return [
-        tuple(agreement(d.name, list(units[d.name].values()), d.low, d.high, bins) for bins in BINNINGS)
-        for d in study.settings.dimensions
-    ]
+    return [agreement(d.name, list(units[d.name].values()), d.low, d.high) for d in study.settings.dimensions]
 
 
 def _people(annotators: Sequence[Annotator], given: Sequence[Assignment]) -> list[PersonProgress]:

@@ -4,22 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sotopia_pi.ratings.casefile import TIES
 from sotopia_pi.web.filters import Filters
 from sotopia_pi.world.records import Relationship
-
-_TIES = {
-    Relationship.STRANGER: "strangers",
-    Relationship.KNOWS_NAME: "know each other by name",
-    Relationship.ACQUAINTANCE: "acquaintances",
-    Relationship.FRIEND: "friends",
-    Relationship.ROMANTIC: "partners",
-    Relationship.FAMILY: "family",
-}
 
 
 def relationship_words(relationship: Relationship) -> str:
     """A relationship as people say it."""
-    return _TIES[relationship]
+    return TIES[relationship.value]
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,11 +10,12 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from sotopia_pi.errors import ConfigError, SotopiaError
+from sotopia_pi.evaluation.agreement import BINNINGS
 from sotopia_pi.ratings.dimensions import SEVEN, dimensions
 from sotopia_pi.studies import choosing
 from sotopia_pi.studies.export import export_csv, export_jsonl
 from sotopia_pi.studies.records import Reference, Study, StudySettings
-from sotopia_pi.studies.status import BINNINGS, status
+from sotopia_pi.studies.status import status
 from sotopia_pi.web.places import Place
 from sotopia_pi.web.rendering import page
 from sotopia_pi.web.site import form, missing, place, see

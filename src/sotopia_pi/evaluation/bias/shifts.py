@@ -60,6 +60,7 @@ class Asked:
 def shifts(rows: Iterable[Shown], contrasts: Sequence[Asked], measures: Sequence[str]) -> list[dict[str, Any]]:
     """One entry per contrast, group and measure, as JSON-able data, with both corrections over all of them.
 
+    `constant` is the score that every version of every episode got, None where they differ: no shift can show then.
     What could not be tested has None for p and says in `why` what is missing.
     """
     by_contrast: dict[str, dict[str, dict[str, Shown]]] = defaultdict(lambda: defaultdict(dict))
@@ -71,21 +72,26 @@ def shifts(rows: Iterable[Shown], contrasts: Sequence[Asked], measures: Sequence
         for group in contrast.groups if len(contrast.groups) > 2 else contrast.groups[:1]:
             against = [other for other in contrast.groups if other != group]
             for measure in measures:
-                effect = _shift(units, group, against, measure)
                 versus = against[0] if len(against) == 1 else "the others"
+                effect, constant = _shift(units, group, against, measure)
                 head = {"contrast": contrast.name, "attribute": contrast.attribute, "group": group, "against": versus}
-                found.append({**head, "measure": measure, **effect.facts()})
+                found.append({**head, "measure": measure, **effect.facts(), "constant": constant})
     return _corrected(found)
 
 
-def _shift(units: Sequence[Mapping[str, Shown]], group: str, against: Sequence[str], measure: str) -> Effect:
+def _shift(
+    units: Sequence[Mapping[str, Shown]], group: str, against: Sequence[str], measure: str
+) -> tuple[Effect, float | None]:
+    """The shift of a group, and the one score that everybody got, where it was the same in all of them."""
     values, scenarios = [], []
+    seen: set[float] = set()
     for unit in units:
         if all(measure in unit[name].scores for name in (group, *against)):
             others = [unit[name].scores[measure] for name in against]
             values.append(unit[group].scores[measure] - sum(others) / len(others))
             scenarios.append(unit[group].scenario)
-    return shift(values, scenarios)
+            seen.update((unit[group].scores[measure], *others))
+    return shift(values, scenarios), seen.pop() if len(seen) == 1 else None
 
 
 def _corrected(found: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -30,6 +30,9 @@ def sentence(contrast: str, rows: Sequence[Row], main: str = GOAL) -> str:
         count = min((row["n_scenarios"] for row in here), default=0)
         few = f"not enough to say ({count} scenarios were rated in every version, and it takes {ENOUGH})"
         return f"{told}: {few}."
+    if all(row["constant"] is not None for row in here):
+        everybody = f"every version of every episode got {number(here[0]['constant'])} {called(main)}"
+        return f"{told}: {everybody}, so that no shift could show."
     largest = excluded(here)
     if largest == 0:
         return f"{told}: every version got the same {called(main)}, and nothing else shifted."

@@ -1,0 +1,167 @@
+"""What every format gives: records as they are found in a file, and the dialogue that is read from one."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+
+from sotopia_pi.episodes.records import NOTHING, Action, ActionType, Turn
+from sotopia_pi.interop.problems import RecordError
+from sotopia_pi.interop.profiles import validated
+from sotopia_pi.interop.sotopia import make_task
+from sotopia_pi.ratings.records import Rating
+from sotopia_pi.records import derive_seed
+from sotopia_pi.store.schema import storable
+from sotopia_pi.world.records import Character, Scenario, SocialTask
+
+#: Whose ratings follow from what the data say of the outcome.
+OUTCOME = "outcome"
+_GIVEN = (
+    "Alex", "Robin", "Sam", "Kim", "Charlie", "Jamie", "Morgan", "Noor", "Sasha", "Toni", "Jules", "Ariel",
+)  # fmt: skip
+_FAMILY = ("Alder", "Brook", "Carver", "Dale", "Ebert", "Falk", "Grove", "Hart", "Ibsen", "Jansen", "Keller", "Lund")
+_NUMBER = re.compile(r"-?\d{1,12}(?:\.\d{1,12})?")
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A record of a file, at a line or a place in a list (both from 1): its id and content, or what is wrong with it.
+
+    `again`: the format has the same dialogue twice, so that a second one is no problem.
+    """
+
+    file: str
+    number: int
+    id: str = ""
+    value: Any = None
+    problem: str = ""
+    again: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """A role's scores by dimension with the reason, or why there are none."""
+
+    scores: dict[str, float] = field(default_factory=dict)
+    reason: str = ""
+    failure: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Dialogue:
+    """A dialogue between people, as a task and what was done in it; `scores` has one entry per role, or none.
+
+    `by_verifier`: the task carries a check, and the verifier rates what was said.
+    """
+
+    task: SocialTask
+    turns: tuple[Turn, ...]
+    scores: tuple[Score, ...] = ()
+    outcome: dict[str, Any] | None = None
+    rater: str = OUTCOME
+    by_verifier: bool = False
+
+    def ratings(self, key: str) -> tuple[Rating, ...]:
+        """The ratings of its roles as those of the episode `key`."""
+        return tuple(
+            Rating(
+                episode=key,
+                role=role,
+                rater=self.rater,
+                scores=score.scores,
+                reasons=dict.fromkeys(score.scores, score.reason) if score.reason else {},
+                outcome=self.outcome if score.failure is None else None,
+                failure=score.failure,
+            )
+            for role, score in enumerate(self.scores)
+        )
+
+
+def undecided(why: str, roles: int = 2) -> tuple[Score, ...]:
+    """No score for anybody, because the data do not tell the outcome."""
+    return (Score(failure=f"undecided: {why}"),) * roles
+
+
+class Talk:
+    """Turns as they come. What one role says in several messages without a break is one turn, line by line."""
+
+    def __init__(self) -> None:
+        self.turns: list[Turn] = []
+        self._saying = False
+
+    def say(self, role: int, text: str) -> None:
+        """A message; nothing where it has no words."""
+        words = storable(text).strip()
+        if not words:
+            return
+        if self._saying and self.turns[-1].role == role:
+            words = f"{self.turns.pop().action.argument}\n{words}"
+        self._add(role, Action(type=ActionType.SPEAK, argument=words))
+        self._saying = True
+
+    def act(self, role: int, what: str, kind: ActionType = ActionType.ACT) -> None:
+        """Something that is done rather than said."""
+        words = storable(what).strip()
+        self._add(role, Action(type=kind, argument=words) if kind is not ActionType.NONE else NOTHING)
+        self._saying = False
+
+    def _add(self, role: int, action: Action) -> None:
+        self.turns.append(Turn(role=role, action=action, raw=action.to_json()))
+
+    def done(self) -> tuple[Turn, ...]:
+        """All turns. RecordError where nobody said anything."""
+        if not any(turn.action.type is ActionType.SPEAK for turn in self.turns):
+            raise RecordError("nobody says anything in it")
+        return tuple(self.turns)
+
+
+def cast(scenario: Scenario, occupations: Sequence[str]) -> SocialTask:
+    """The scenario with invented characters: the same ones whenever the same scenario is played."""
+    rng = Random(derive_seed("dialogue cast", scenario.id))
+    names = zip(rng.sample(_GIVEN, len(occupations)), rng.sample(_FAMILY, len(occupations)), strict=True)
+    people = [
+        character(f"{given} {family}", occupation=occupation)
+        for (given, family), occupation in zip(names, occupations, strict=True)
+    ]
+    return make_task(scenario, people)
+
+
+def character(name: str, **given: Any) -> Character:
+    """A character of whom nothing is known but what is given."""
+    nothing: dict[str, Any] = {
+        "age": 30, "gender": "person", "pronouns": "they/them", "occupation": "", "public_info": "", "big_five": "",
+        "moral_values": (), "schwartz_values": (), "personality": "", "decision_style": "", "secret": "",
+    }  # fmt: skip
+    return validated(Character, {**nothing, "name": name, **given})
+
+
+def number(value: Any, what: str) -> float:
+    """A finite number, also one written as text. RecordError names `what` is not one."""
+    if isinstance(value, str) and _NUMBER.fullmatch(plain := value.strip().removeprefix("$").replace(",", "")):
+        value = float(plain)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or abs(value) > 1e9:
+        raise RecordError(f"{what} is not a number")
+    return float(value)
+
+
+def money(amount: float) -> str:
+    """An amount in dollars: $1,250 or $12.50."""
+    return f"${amount:,.0f}" if amount == int(amount) else f"${amount:,.2f}"
+
+
+def mapping(value: Any, what: str) -> dict[str, Any]:
+    """A JSON object. RecordError names `what` is not one."""
+    if not isinstance(value, dict):
+        raise RecordError(f"{what} is missing or not an object")
+    return value
+
+
+def sequence(value: Any, what: str) -> list[Any]:
+    """A JSON list. RecordError names `what` is not one."""
+    if not isinstance(value, list):
+        raise RecordError(f"{what} is missing or not a list")
+    return value
