@@ -209,6 +209,13 @@ def test_both_with_the_same_pronouns_are_refused_where_they_are_used() -> None:
         recast(same, episode(same, played.turns), Recasting(role=0, pronouns="he/him"))
 
 
+def test_a_title_is_no_third_person() -> None:
+    task, played = told(turn(1, "He looks at Ms. Tran, who keeps her hand on it.", NON_VERBAL), situation="A stall.")
+    _, new = recast(task, played, Recasting(role=0, pronouns="they/them"))
+    assert new is not None
+    assert new.turns[0].action.argument == "He looks at Mx. Tran, who keeps their hand on it."
+
+
 def test_a_pronoun_in_the_others_profile_is_the_others() -> None:
     task, _ = told(situation="A stall.")
     ada = character("Ada Moss", age=31, occupation="nurse", secret="She sings.")

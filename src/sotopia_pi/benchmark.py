@@ -18,13 +18,23 @@ from sotopia_pi.errors import ConfigError
 from sotopia_pi.evaluation import matchups
 from sotopia_pi.evaluation.published import Setup, beside_the_paper
 from sotopia_pi.evaluation.records import Result
+from sotopia_pi.evaluation.safety_table import render_safety
+from sotopia_pi.pipeline import safety
+from sotopia_pi.pipeline.tasks import cast_all
+from sotopia_pi.pipeline.watching import Watch, watch_stage
 from sotopia_pi.ratings.opening import check_judge
 from sotopia_pi.ratings.verifier import VERIFIER
 from sotopia_pi.rundir import Run
-from sotopia_pi.world.records import SocialTask
+from sotopia_pi.world import SocialTask, safety_scenarios
 
 #: Task sets by the name on the command line, and the group of the run's tasks that each draws on.
-GROUPS = {"hard": "sotopia/hard", "all": "sotopia/all", "all-900": "sotopia/all", "test": "test"}
+GROUPS = {
+    "hard": "sotopia/hard",
+    "all": "sotopia/all",
+    "all-900": "sotopia/all",
+    "test": "test",
+    "safety": safety.WHOLE,
+}
 _PROMPTS = "sotopia-pi"
 
 
@@ -48,6 +58,8 @@ class Benchmark:
 
 def run_benchmark(run: Run, given: Benchmark) -> str:
     """Plays and rates what is missing; returns the table of results. ConfigError, ModelError."""
+    if given.tasks == safety.GROUP and not run.store.task_ids(safety.WHOLE):
+        run.store.add_tasks(safety.WHOLE, cast_all(run, safety_scenarios()))
     seats = _seats(run, given)
     _check(run, given, [task for task, _ in seats])
     sampling = run.config.evaluation_sampling()
@@ -64,6 +76,8 @@ def run_benchmark(run: Run, given: Benchmark) -> str:
     ]
     played = run.play(f"evaluate {given.tasks}", plans, sampling, _specs(run, given))
     run.say(f"played     {given.tasks}: {played['completed']} episodes, {played['failed']} failed")
+    if given.tasks == safety.GROUP:
+        return _safety_table(run, given)
     if given.judge:
         judged = judging.judge_with(run, given.stage, given.judge, also_verified=False)
         run.say(f"judged     {judged['judged']} ratings of roles, {judged['judge_failed']} of them failed")
@@ -100,7 +114,7 @@ def _check(run: Run, given: Benchmark, tasks: list[SocialTask]) -> None:
         for judge in given.judge.models:
             check_judge(judge)
     open_ = [task for task in tasks if not task.scenario.verified]
-    if open_ and given.judge is None:
+    if open_ and given.judge is None and given.tasks != safety.GROUP:
         raise ConfigError(f"{len(open_)} of these tasks have no check, and only a judge can rate them; name a --judge.")
     if open_ and (scripted := [spec for spec in specs.values() if spec.startswith("scripted:")]):
         raise ConfigError(f"{scripted[0]} cannot play open scenarios; name a model as --policy and --partner.")
@@ -111,6 +125,16 @@ def _specs(run: Run, given: Benchmark) -> Mapping[str, str]:
     own = {BASE, EXPERT, *(item.name for item in run.config.rounds)}
     policy = {} if given.policy in own else {given.policy: given.policy}
     return {PARTNER: given.partner, **policy}
+
+
+def _safety_table(run: Run, given: Benchmark) -> str:
+    """Reads what was played on harmful goals, and the paper's measures of it."""
+    facts = safety.read(run, given.stage, given.judge)
+    if given.judge:
+        run.say(f"judged     {facts['read']} readings of roles, {facts['read_failed']} of them failed")
+    watch = Watch(run, safety.rater_of(run, given.judge) if given.judge else None)
+    watch_stage(run, watch, given.stage)
+    return render_safety(watch.summary([given.policy]))
 
 
 def _table(run: Run, given: Benchmark, tasks: Mapping[str, SocialTask]) -> str:

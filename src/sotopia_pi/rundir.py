@@ -70,6 +70,14 @@ class Run:
             raise
 
     @classmethod
+    def reading(cls, folder: Path, quiet: bool = False) -> Self:
+        """Opens a run of any age to look at what it holds; nothing can be played with prompts that changed since."""
+        path = folder / CONFIG
+        if not path.is_file():
+            raise ConfigError(f"{folder} is not a run directory (no {CONFIG}); start one with `sotopia-pi run --out`.")
+        return cls(folder, configuration.load(path), Store.open(folder / DATABASE, create=False), quiet)
+
+    @classmethod
     def _agreeing(cls, run: Self, stored: Config) -> Self:
         """The run, unless config or prompts are others than those the tasks were drawn for."""
         folder, config, store = run.folder, run.config, run.store

@@ -20,6 +20,7 @@ from sotopia_pi.cli import (
     play,
     policy,
     run,
+    safety,
     serve,
     stages,
     study,
@@ -42,6 +43,7 @@ VERBS = (
     human_eval,
     audit,
     bias,
+    safety,
     ability,
 )
 #: The exit code of a program that was interrupted from the keyboard, as shells know it.

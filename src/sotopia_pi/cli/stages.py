@@ -54,7 +54,8 @@ def _add_benchmark(verb: argparse.ArgumentParser) -> None:
     group.add_argument("--partner", metavar="SPEC", help="whom it plays against (default: the config's partner)")
     group.add_argument("--judge", metavar="SPEC", help="who rates open tasks (default: the config's judge)")
     help_ = "test: the run's own; hard and all: SOTOPIA's, imported (140 and 180 episodes; all-900: every casting)"
-    group.add_argument("--tasks", choices=("test", "hard", "all", "all-900"), help=help_)
+    help_ += "; safety: harmful goals"
+    group.add_argument("--tasks", choices=("test", "hard", "all", "all-900", "safety"), help=help_)
 
 
 def _benchmark(run: Run, given: argparse.Namespace) -> None:

@@ -19,6 +19,7 @@ from sotopia_pi.config.sections import (
     ModelsConfig,
     RoundConfig,
     RuntimeConfig,
+    SafetyConfig,
     SamplingConfig,
     WorldConfig,
 )
@@ -42,6 +43,7 @@ __all__ = [
     "ModelsConfig",
     "RoundConfig",
     "RuntimeConfig",
+    "SafetyConfig",
     "SamplingConfig",
     "TrainingConfig",
     "WorldConfig",

@@ -18,6 +18,7 @@ from sotopia_pi.config.sections import (
     ModelsConfig,
     RoundConfig,
     RuntimeConfig,
+    SafetyConfig,
     SamplingConfig,
     WorldConfig,
 )
@@ -39,6 +40,7 @@ class Config(Section):
     evaluation: EvaluationConfig = EvaluationConfig()
     endpoint: EndpointConfig = EndpointConfig()
     judge: JudgeConfig | None = None
+    safety: SafetyConfig = SafetyConfig()
     runtime: RuntimeConfig = RuntimeConfig()
 
     @model_validator(mode="after")

@@ -27,7 +27,7 @@ class WorldConfig(Section):
     characters play each scenario. `characters` and `ties` are files that replace the starter world's; without `ties`,
     characters of one's own are strangers to each other. `open_train` and `open_test` add that many of the starter
     world's open scenarios, which only a judge can rate. `overlap` says what happens when an open scenario to train on
-    is a near-duplicate of a held-out one.
+    is a near-duplicate of a held-out one. `safety` adds that many scenarios with a harmful goal to the evaluation.
     """
 
     train: dict[Kind, _Count] = Field(default_factory=dict)
@@ -43,6 +43,7 @@ class WorldConfig(Section):
     overlap: Literal["refuse", "report"] = "refuse"
     open_train: int = Field(default=0, ge=0)
     open_test: int = Field(default=0, ge=0)
+    safety: int = Field(default=0, ge=0)
 
 
 class ModelsConfig(Section):
@@ -112,6 +113,31 @@ class EvaluationConfig(Section):
     repeats: int = Field(default=1, ge=1)
     sampling: dict[str, Any] = Field(default_factory=dict)
     samples: int = Field(default=3, ge=0)
+
+
+class SafetyConfig(Section):
+    """How safety is measured: `words` is a list of toxic words (a file, or a folder with a file per `language`),
+    `classifier` a folder with a text classifier whose `label` means toxic. `partner` plays against policies where a
+    goal is harmful; without it `models.partner`, or the base model where that is a script.
+    """
+
+    words: str | None = None
+    language: str | None = None
+    classifier: str | None = None
+    label: str | None = None
+    partner: str | None = None
+
+    @field_validator("partner")
+    @classmethod
+    def _partner_is_a_model(cls, value: str | None) -> str | None:
+        if value is not None:
+            try:
+                check_spec(value)
+            except ConfigError as error:
+                raise ValueError(str(error)) from None
+            if value.startswith("scripted:"):
+                raise ValueError("scripted players play only verified scenarios; name a model")
+        return value
 
 
 class DimensionConfig(Section):

@@ -62,9 +62,13 @@ def _override(values: dict[str, Any], override: str) -> None:
         raise ConfigError(f"--set {key}: there is no such place in the config.") from None
 
 
+#: What changes how fast a run is or how its episodes are measured, and never the episodes.
+_FREE: Any = {"runtime": True, "endpoint": True, "safety": {"words", "language", "classifier", "label"}}
+
+
 def differences(stored: Config, given: Config) -> list[str]:
-    """The settings in which two configs disagree, as "key: stored → given", but for those of speed alone."""
-    a, b = (_flat(config.model_dump(mode="json", exclude={"runtime", "endpoint"})) for config in (stored, given))
+    """The settings in which two configs disagree, as "key: stored → given", but for those that change no episode."""
+    a, b = (_flat(config.model_dump(mode="json", exclude=_FREE)) for config in (stored, given))
     return [f"{key}: {a.get(key)} → {b.get(key)}" for key in sorted(a.keys() | b.keys()) if a.get(key) != b.get(key)]
 
 

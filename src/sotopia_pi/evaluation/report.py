@@ -19,7 +19,7 @@ from jinja2 import BaseLoader, ChoiceLoader, Environment, PackageLoader, StrictU
 from markupsafe import Markup
 
 from sotopia_pi.errors import StoreError
-from sotopia_pi.evaluation import figures, wording
+from sotopia_pi.evaluation import figures, safety_table, wording
 from sotopia_pi.evaluation.audit import Audited, audit
 from sotopia_pi.evaluation.records import Result
 from sotopia_pi.evaluation.summary import comparisons, default_pairs, evaluations, policy_order
@@ -63,7 +63,8 @@ class ReportData:
     `created` is an ISO 8601 time. `run` holds facts about the run; values may be dicts ("seconds" by stage, in
     seconds). `rounds` in the order they were run: dicts with name (the policy made), method, parent, candidates,
     selected, saturation {"top_score", "share_at_top", "n"}, examples, tokens, seconds; any may be missing. `curves`
-    and `samples` are by policy, a curve being a list of {"step", "loss"}.
+    and `samples` are by policy, a curve being a list of {"step", "loss"}. `safety` holds "sets", as `safety.safety`
+    finds them, and by what it was measured.
     """
 
     title: str
@@ -75,6 +76,7 @@ class ReportData:
     samples: Mapping[str, Sequence[Sample]] = field(default_factory=dict)
     notes: Sequence[str] = ()
     audited: Sequence[Audited] = ()
+    safety: Mapping[str, Any] = field(default_factory=dict)
 
 
 def build(data: ReportData) -> dict[str, Any]:
@@ -94,6 +96,7 @@ def build(data: ReportData) -> dict[str, Any]:
         "evaluations": rated,
         "comparisons": compared,
         "audit": audit(data.audited),
+        "safety": data.safety,
         "rounds": list(data.rounds),
         "curves": data.curves,
         "run": data.run,
@@ -157,6 +160,7 @@ def environment(*folders: BaseLoader, longest: int = wording.TEXT_LIMIT) -> Envi
         name: getattr(wording, name)
         for name in ("number", "signed", "interval", "share", "p_value", "duration", "moment")
     }
+    made.filters |= safety_table.FILTERS
     return made
 
 

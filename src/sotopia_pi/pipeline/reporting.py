@@ -8,13 +8,17 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sotopia_pi import evaluation, judging
-from sotopia_pi.config import RoundConfig
+from sotopia_pi.config import PARTNER, RoundConfig
 from sotopia_pi.evaluation import matchups
 from sotopia_pi.evaluation.audit import Audited
 from sotopia_pi.evaluation.records import Result
+from sotopia_pi.evaluation.safety_table import render_safety
 from sotopia_pi.evaluation.samples import choose, sample
+from sotopia_pi.pipeline.safety import evaluate_safety
+from sotopia_pi.pipeline.safety import stage as safety_stage
 from sotopia_pi.pipeline.stages import Facts, need, once, policies, say_judged
 from sotopia_pi.pipeline.updates import versions
+from sotopia_pi.pipeline.watching import Watch, watch_stage
 from sotopia_pi.ratings.verifier import VERIFIER
 from sotopia_pi.rundir import Run
 
@@ -37,6 +41,7 @@ def evaluate(run: Run) -> dict[str, Facts]:
         facts[policy] = once(run, matchups.stage(policy), work)
         run.say(f"evaluate   {policy}: {facts[policy]['completed']} episodes, {facts[policy]['failed']} failed")
         say_judged(run, matchups.stage(policy), facts[policy])
+    evaluate_safety(run)
     return facts
 
 
@@ -47,8 +52,10 @@ def report(run: Run) -> Facts:
     audited: list[Audited] = []
     groups = _groups(run)
     judges = sorted({judge for policy in policies(run) for judge in judging.judges_of(run, matchups.stage(policy))})
+    watch = Watch(run)
     for policy in policies(run):
-        rows, pairs = _evaluated(run, policy, groups, judges)
+        rows, pairs = _evaluated(run, policy, groups, judges, watch)
+        watch_stage(run, watch, safety_stage(policy))
         results += rows
         audited += pairs
         samples[policy] = [
@@ -66,10 +73,12 @@ def report(run: Run) -> Facts:
             curves={item.name: stages.get(f"train/{item.name}", {}).get("curve", []) for item in run.config.rounds},
             samples={policy: chosen for policy, chosen in samples.items() if chosen},
             audited=audited,
+            safety=watch.summary(policies(run)),
         ),
         run.folder,
     )
     run.say("\n" + evaluation.render_table(content["evaluations"], content["comparisons"], content["audit"]))
+    run.say("\n" + render_safety(content["safety"]))
     if run.ledger.facts():
         run.say(f"\nspent      {run.ledger}")
     run.say(f"\nreport     {run.folder / 'report.html'}")
@@ -92,7 +101,7 @@ def _groups(run: Run) -> dict[str, tuple[str, str]]:
 
 
 def _evaluated(
-    run: Run, policy: str, groups: Mapping[str, tuple[str, str]], judges: Sequence[str]
+    run: Run, policy: str, groups: Mapping[str, tuple[str, str]], judges: Sequence[str], watch: Watch
 ) -> tuple[list[Result], list[Audited]]:
     """A policy's rows by the rater that counts, then once more by every other judge; what is audited."""
     tasks = run.store.tasks_with(groups)
@@ -104,6 +113,7 @@ def _evaluated(
         label, counts = groups[task.id]
         row = matchups.result(policy, label, task, episode, ratings.get(counts, {}), counts)
         main.append(row)
+        watch.see(policy, PARTNER, label, task, episode, ratings, row.role)
         for number, judge in enumerate(judges, 1):
             found = ratings.get(judge)
             if found and judge != counts:

@@ -12,6 +12,7 @@ from sotopia_pi.episodes.play import Plan
 from sotopia_pi.errors import ConfigError, TrainingError
 from sotopia_pi.pipeline.stages import Facts, need, once, say_judged, stage_of
 from sotopia_pi.ratings.records import Rating
+from sotopia_pi.ratings.safety.judge import SAFETY
 from sotopia_pi.ratings.verifier import verify
 from sotopia_pi.rundir import Run
 from sotopia_pi.training.selection import Candidate, saturation
@@ -81,7 +82,7 @@ def _played_by_people(run: Run) -> Facts:
 
 def _only_rater(run: Run, stage: str) -> str:
     """Who rated the imported episodes. ConfigError when that is nobody or several."""
-    raters = sorted({rating.rater for rating in run.store.ratings(stage)})
+    raters = [rater for rater in run.store.raters(stage) if not rater.startswith(SAFETY)]
     if len(raters) != 1:
         found = (
             f"rated by {', '.join(raters)}; name one of them as the round's rater"

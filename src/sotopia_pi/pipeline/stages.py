@@ -10,6 +10,8 @@ from sotopia_pi import judging
 from sotopia_pi.config import BASE, EXPERT, PLAYED, RoundConfig
 from sotopia_pi.errors import ConfigError
 from sotopia_pi.evaluation import matchups
+from sotopia_pi.ratings.judge import JUDGE
+from sotopia_pi.ratings.safety.judge import SAFETY
 from sotopia_pi.rundir import Run
 
 Facts = dict[str, Any]
@@ -46,7 +48,9 @@ def stage_of(item: RoundConfig) -> str:
 
 def episode_stages(run: Run) -> list[str]:
     """The names of all stages that play episodes."""
-    return [*dict.fromkeys(stage_of(item) for item in run.config.rounds), *(matchups.stage(p) for p in policies(run))]
+    harmful = [f"safety/{policy}" for policy in policies(run)] if run.config.world.safety else []
+    played = (stage_of(item) for item in run.config.rounds)
+    return [*dict.fromkeys(played), *(matchups.stage(p) for p in policies(run)), *harmful]
 
 
 def forget_failures(run: Run) -> None:
@@ -55,7 +59,8 @@ def forget_failures(run: Run) -> None:
     for stage in episode_stages(run):
         if stage in trained or stage == PLAYED or stage.startswith("import/"):
             continue
-        judges = judging.raters_of(run, run.config.judge) if run.config.judge else []
+        judges = list(judging.raters_of(run, run.config.judge) if run.config.judge else [])
+        judges += [rater for rater in run.store.raters(stage) if rater.startswith(SAFETY + JUDGE)]
         if run.store.drop_failed(stage) + sum(run.store.drop_failed_ratings(stage, rater) for rater in judges):
             run.store.reopen_stage(stage)
             run.store.reopen_stage(stage.replace("collect/", "select/", 1))

@@ -10,6 +10,7 @@ from typing import Any
 from sotopia_pi import judging
 from sotopia_pi.episodes.players import SCRIPTED, check_player
 from sotopia_pi.errors import ConfigError
+from sotopia_pi.pipeline import safety
 from sotopia_pi.pipeline.choosing import DEV
 from sotopia_pi.pipeline.preferring import check_update
 from sotopia_pi.pipeline.rounds import apply_rule_of
@@ -33,6 +34,8 @@ def prepare_tasks(run: Run) -> Facts:
         if world.dev:
             groups[DEV] = _tasks(run, DEV, world.dev, "dev")
         groups["transfer"] = _tasks(run, "transfer", world.transfer, world.split)
+        if world.safety:
+            groups[safety.GROUP] = cast_all(run, safety.drawn_scenarios(world.safety, run.config.seed))
         _check_apart(groups)
         _check_overlap(run, groups)
         for name, tasks in groups.items():
@@ -47,7 +50,8 @@ def prepare_tasks(run: Run) -> Facts:
 def _check_names(run: Run) -> None:
     """Whether the models and selection rules that the config names exist, before any work is done."""
     models = run.config.models
-    for spec in dict.fromkeys((models.policy, models.expert, models.partner)):
+    playing = (models.policy, models.expert, models.partner, safety.partner(run))
+    for spec in dict.fromkeys(playing):
         check_player(spec)
     if run.config.judge:
         for spec in run.config.judge.models:
@@ -63,16 +67,23 @@ def _tasks(run: Run, group: str, kinds: Any, split: str) -> list[SocialTask]:
     own = {"train": world.train_tasks, "test": world.test_tasks}.get(group)
     if own:
         return _can_be_rated(run, load_tasks(Path(own)), own)
-    starter = starter_world()
+    drawn = [
+        scenario
+        for kind, count in kinds.items()
+        for scenario in generate(kind, split, count, derive_seed(run.config.seed, group, kind))
+    ]
+    return _can_be_rated(run, cast_all(run, [*drawn, *_open_scenarios(run, group)]), f"world.open_{group}")
+
+
+def cast_all(run: Run, scenarios: Iterable[Scenario]) -> list[SocialTask]:
+    """The scenarios with the config's number of castings each, from its characters or the starter world's."""
+    world, starter = run.config.world, starter_world()
     characters = load_characters(Path(world.characters)) if world.characters else starter.characters
     ties = load_ties(Path(world.ties), characters) if world.ties else () if world.characters else starter.ties
-    tasks: list[SocialTask] = []
-    for kind, count in kinds.items():
-        for scenario in generate(kind, split, count, derive_seed(run.config.seed, group, kind)):
-            tasks += cast(scenario, characters, ties, run.config.seed, world.castings)
-    for scenario in _open_scenarios(run, group):
-        tasks += cast(scenario, characters, ties, run.config.seed, world.castings)
-    return _can_be_rated(run, tasks, f"world.open_{group}")
+    found: list[SocialTask] = []
+    for scenario in scenarios:
+        found += cast(scenario, characters, ties, run.config.seed, world.castings)
+    return found
 
 
 def _open_scenarios(run: Run, group: str) -> list[Scenario]:
@@ -107,13 +118,14 @@ def _can_be_rated(run: Run, tasks: Iterable[SocialTask], where: str) -> list[Soc
 
 def _check_apart(groups: dict[str, list[SocialTask]]) -> None:
     trained = {(task.scenario.situation, task.scenario.goals) for task in groups["train"]}
-    for task in (*groups["test"], *groups["transfer"], *groups.get(DEV, ())):
+    for task in (*groups["test"], *groups["transfer"], *groups.get(DEV, ()), *groups.get(safety.GROUP, ())):
         if (task.scenario.situation, task.scenario.goals) in trained:
             raise ConfigError(f"A held-out scenario is also trained on: {task.scenario.situation[:80]!r}; remove it.")
 
 
 def _check_overlap(run: Run, groups: dict[str, list[SocialTask]]) -> None:
-    found = near_duplicates(groups["train"], (*groups["test"], *groups["transfer"], *groups.get(DEV, ())))
+    held_out = [task for name in ("test", "transfer", DEV, safety.GROUP) for task in groups.get(name, ())]
+    found = near_duplicates(groups["train"], held_out)
     if found and run.config.world.overlap == "refuse":
         raise ConfigError(
             f"Near-duplicates ({len(found)}) of held-out scenarios are trained on; remove them, or set "

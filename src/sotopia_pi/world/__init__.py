@@ -17,7 +17,16 @@ from sotopia_pi.world.checks import (
     PriceSide,
     Side,
 )
-from sotopia_pi.world.library import World, load_characters, load_scenarios, load_tasks, load_ties, starter_world
+from sotopia_pi.world.library import (
+    World,
+    is_harmful,
+    load_characters,
+    load_scenarios,
+    load_tasks,
+    load_ties,
+    safety_scenarios,
+    starter_world,
+)
 from sotopia_pi.world.records import AgeRange, Casting, Character, Relationship, Scenario, SocialTask, Tie
 
 __all__ = [
@@ -40,9 +49,11 @@ __all__ = [
     "Tie",
     "World",
     "cast",
+    "is_harmful",
     "load_characters",
     "load_scenarios",
     "load_tasks",
     "load_ties",
+    "safety_scenarios",
     "starter_world",
 ]

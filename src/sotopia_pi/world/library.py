@@ -23,6 +23,8 @@ from sotopia_pi.world.records import Character, Scenario, SocialTask, Tie
 
 R = TypeVar("R", bound=Record)
 _SPLITS = ("train", "test")
+#: How the kind of a scenario begins whose role 0 wants to do harm.
+HARM = "harm-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,19 @@ def starter_world() -> World:
         ties=_ties(text("ties.json"), "ties.json", characters),
         scenarios={split: _scenarios(text(f"scenarios_{split}.json"), f"scenarios_{split}.json") for split in _SPLITS},
     )
+
+
+@cache
+def safety_scenarios() -> tuple[Scenario, ...]:
+    """The scenarios with a harmful goal: role 0 wants to do harm, role 1 to prevent it. Nobody is trained on them."""
+    name = "scenarios_safety.json"
+    text = resources.files("sotopia_pi.world").joinpath("starter", name).read_text(encoding="utf-8")
+    return _scenarios(text, name)
+
+
+def is_harmful(scenario: Scenario) -> bool:
+    """Whether role 0 wants to do harm and role 1 to prevent it, as the scenario's kind says ("harm-theft")."""
+    return scenario.kind.startswith(HARM)
 
 
 def load_characters(path: Path | str) -> tuple[Character, ...]:

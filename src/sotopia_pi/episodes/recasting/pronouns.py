@@ -29,6 +29,8 @@ from sotopia_pi.episodes.recasting.verbs import plural_verb, singular_verb
 from sotopia_pi.world.records import SocialTask
 
 _WORD = re.compile(r"[^\W_]+(?:['\u2019-][^\W_]+)*")
+#: Capitals within a sentence that name nobody.
+_CAPITALS = frozenset(("I", "Mr", "Ms", "Mx"))
 _STEMS = re.compile(r"\w+")
 _REFLEXIVE = frozenset(forms.reflexive for forms in SETS.values())
 _JOINED = re.compile(r"\b(?:and|or|but|then)\s+((?:\w+ly\s+)?\w+)", re.IGNORECASE)
@@ -108,12 +110,7 @@ def _third_person(text: str, names: set[str]) -> bool:
         if word.lower() in THIRD:
             return True
         inside = re.search(r"[\w,;:)]\s+$", text[: match.start()]) is not None
-        if (
-            inside
-            and word[0].isupper()
-            and word not in ("I", "I'm", "I've", "I'll", "I'd")
-            and _stem(word) not in names
-        ):
+        if inside and word[0].isupper() and _stem(word) not in _CAPITALS and _stem(word) not in names:
             return True
     return False
 
