@@ -12,6 +12,7 @@ from sotopia_pi import __version__
 from sotopia_pi.cli import (
     ability,
     audit,
+    bias,
     data,
     generate,
     human_eval,
@@ -41,6 +42,7 @@ VERBS = (
     study,
     human_eval,
     audit,
+    bias,
     safety,
     ability,
 )

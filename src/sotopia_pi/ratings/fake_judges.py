@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sotopia_pi.episodes.recasting import origin_of_name
 from sotopia_pi.episodes.records import Action, ActionType
 from sotopia_pi.episodes.views import Seen
 from sotopia_pi.models.fake import FakeModel
@@ -33,6 +34,7 @@ class Case:
     truth: float | None
     words: str
     seed: int
+    name: str = ""
 
     @property
     def worth(self) -> float:
@@ -59,6 +61,10 @@ def _noisy(case: Case) -> float:
     return case.worth + random.Random(f"{case.seed}/{case.role}").uniform(-5, 5)
 
 
+def _names(case: Case) -> float:
+    return case.worth - (3 if origin_of_name(case.name) == "West African names" else 0)
+
+
 #: What each judge gives for GOAL, before it is rounded and cut to 0 to 10.
 FAULTS: Mapping[str, Callable[[Case], float]] = {
     "honest": lambda case: case.worth,
@@ -66,6 +72,7 @@ FAULTS: Mapping[str, Callable[[Case], float]] = {
     "position": _position,
     "sycophant": _sycophant,
     "noisy": _noisy,
+    "names": _names,
     "saturated": lambda case: 10 if case.worth >= 2 else 9,
 }
 
@@ -113,4 +120,4 @@ def read_case(case: str, seed: int = 0) -> list[Case]:
     check = told_check(situation, [value["goal"] for value in roles])
     truths = [rating.scores.get(GOAL) for rating in decide(check, "", history)] if check else [None] * len(roles)
     said = [" ".join(seen.action.argument for seen in history if seen.role == role) for role in range(len(roles))]
-    return [Case(role, truth, said[role], seed) for role, truth in enumerate(truths)]
+    return [Case(role, truth, said[role], seed, roles[role].get("name", "")) for role, truth in enumerate(truths)]
