@@ -112,7 +112,7 @@ def _check(run: Run, given: Benchmark, tasks: list[SocialTask]) -> None:
         check_player(spec)
     if given.judge:
         for judge in given.judge.models:
-            check_judge(judge)
+            check_judge(judge, given.judge.method)
     open_ = [task for task in tasks if not task.scenario.verified]
     if open_ and given.judge is None and given.tasks != safety.GROUP:
         raise ConfigError(f"{len(open_)} of these tasks have no check, and only a judge can rate them; name a --judge.")

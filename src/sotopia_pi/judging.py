@@ -16,13 +16,10 @@ from tqdm import tqdm
 from sotopia_pi.config import JudgeConfig
 from sotopia_pi.episodes.records import Episode
 from sotopia_pi.errors import ConfigError
-from sotopia_pi.models.protocol import Sampling
-from sotopia_pi.prompts import Prompts
 from sotopia_pi.ratings.calibration import read_calibration
 from sotopia_pi.ratings.combine import combined
-from sotopia_pi.ratings.dimensions import dimensions
-from sotopia_pi.ratings.judge import Job, Judge, judge_prompts, rate_all, rater_name
-from sotopia_pi.ratings.opening import judge_model
+from sotopia_pi.ratings.judge import Job, rate_all
+from sotopia_pi.ratings.opening import judge_name, open_judge
 from sotopia_pi.ratings.panel import is_judge, panel_name, panel_ratings
 from sotopia_pi.ratings.records import Rating
 from sotopia_pi.ratings.verifier import VERIFIER
@@ -33,12 +30,6 @@ from sotopia_pi.world.records import SocialTask
 _AT_ONCE = 200
 
 
-def texts(run: Run) -> Prompts:
-    """The judge's prompt texts of a run."""
-    folder = run.prompts.folder
-    return judge_prompts(folder)
-
-
 def rater_of(run: Run, settings: JudgeConfig) -> str:
     """How a judge with these settings is called in the ratings of a run."""
     names = raters_of(run, settings)
@@ -47,8 +38,7 @@ def rater_of(run: Run, settings: JudgeConfig) -> str:
 
 def raters_of(run: Run, settings: JudgeConfig) -> list[str]:
     """The names of everybody who rates with these settings: the judge, or all judges of the panel."""
-    asked, prompts = dimensions(settings.dimensions), texts(run)
-    return [rater_name(model, asked, prompts) for model in settings.models]
+    return [judge_name(model, settings, run.prompts.folder) for model in settings.models]
 
 
 def primary(run: Run, task: SocialTask) -> str:
@@ -97,7 +87,7 @@ def judge_with(
         if (key, sample) not in stored
     ]
     if missing:
-        _rate(run, stage, settings, rater, tasks, missing)
+        _rate(run, stage, settings, tasks, missing)
     ratings = [rating.failure is not None for rating in run.store.ratings(stage, rater)]
     return {"judged": len(ratings), "judge_failed": sum(ratings)}
 
@@ -146,23 +136,18 @@ def _rate(
     run: Run,
     stage: str,
     settings: JudgeConfig,
-    rater: str,
     tasks: dict[str, SocialTask],
     missing: Sequence[tuple[str, int]],
 ) -> None:
-    drawn = settings.sampling
-    sampling = Sampling(drawn.temperature, drawn.top_p, drawn.max_tokens)
-
     def jobs() -> Iterator[Job]:
         for key, sample in missing:  # read one by one: the episodes of a large stage need not fit into memory
             episode = run.store.episode(key)
             yield tasks[episode.task_id], episode, sample
 
     with (
-        judge_model(settings.model, run.config.runtime, run.remotes) as model,
+        open_judge(settings.model, settings, run.prompts.folder, run.config.runtime, run.remotes) as judge,
         tqdm(total=len(missing), desc=f"judge {stage}", unit="episode", disable=run.quiet) as bar,
     ):
-        judge = Judge(rater, model, sampling, dimensions(settings.dimensions), texts(run))
 
         def keep(ratings: Sequence[Rating]) -> None:
             run.store.add_ratings(ratings)

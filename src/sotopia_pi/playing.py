@@ -23,11 +23,8 @@ from sotopia_pi.episodes.play import Plan
 from sotopia_pi.episodes.players import FAKE, SCRIPTED, check_player, opened
 from sotopia_pi.episodes.records import Episode
 from sotopia_pi.errors import ConfigError
-from sotopia_pi.models.protocol import Sampling
 from sotopia_pi.models.remote.spec import is_remote
-from sotopia_pi.ratings.dimensions import dimensions
-from sotopia_pi.ratings.judge import Judge
-from sotopia_pi.ratings.opening import judge_model
+from sotopia_pi.ratings.opening import open_judge
 from sotopia_pi.ratings.records import Rating
 from sotopia_pi.ratings.verifier import verify
 from sotopia_pi.rundir import Run
@@ -162,22 +159,17 @@ async def judge(run: Run, task: SocialTask, episode: Episode) -> tuple[Rating, .
     if settings is None or not to_be_judged(run, task, episode):
         return ()
     ratings: list[Rating] = []
-    for spec, rater in zip(settings.models, judging.raters_of(run, settings), strict=True):
-        ratings += await _judged_by(run, spec, rater, settings, task, episode)
+    for spec in settings.models:
+        ratings += await _judged_by(run, spec, settings, task, episode)
     ratings += judging.together(run, settings, episode.key, ratings)
     await asyncio.to_thread(run.store.add_ratings, ratings)
     await asyncio.to_thread(run.keep_spending)
     return tuple(ratings)
 
 
-async def _judged_by(
-    run: Run, spec: str, rater: str, settings: JudgeConfig, task: SocialTask, episode: Episode
-) -> list[Rating]:
+async def _judged_by(run: Run, spec: str, settings: JudgeConfig, task: SocialTask, episode: Episode) -> list[Rating]:
     """The ratings of one model, all samples."""
-    drawn = settings.sampling
-    sampling = Sampling(drawn.temperature, drawn.top_p, drawn.max_tokens)
     with ExitStack() as stack:
-        opening = judge_model(spec, run.config.runtime, run.remotes)
-        model = await asyncio.to_thread(stack.enter_context, opening)  # weights take a while
-        asked = Judge(rater, model, sampling, dimensions(settings.dimensions), judging.texts(run))
+        opening = open_judge(spec, settings, run.prompts.folder, run.config.runtime, run.remotes)
+        asked = await asyncio.to_thread(stack.enter_context, opening)  # weights take a while
         return [rating for n in range(settings.samples) for rating in await asked.rate(task, episode, n)]

@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from sotopia_pi import judging
 from sotopia_pi.auditing import alterations, material, measuring
@@ -24,7 +24,7 @@ from sotopia_pi.evaluation.trust.page import audit_page, audit_table
 from sotopia_pi.evaluation.trust.verdict import conclude
 from sotopia_pi.ratings.calibration import Calibration
 from sotopia_pi.ratings.judge import JUDGE, rater_name
-from sotopia_pi.ratings.opening import check_judge
+from sotopia_pi.ratings.opening import LIKELIHOOD, check_judge, has_weights
 from sotopia_pi.rundir import CONFIG, Run
 
 PARTS = ("truth", "itself", "susceptibility", "calibration", "others", "people")
@@ -37,7 +37,8 @@ class Asked:
     """What is audited and how: the judge's spec, how many episodes, ratings of each original, and with what.
 
     `parts` are names of PARTS; `others` needs `against`, `people` needs the two files. `run` is a run directory whose
-    evaluation is taken in place of scripted episodes. `max_tokens` bounds the judge's reply.
+    evaluation is taken in place of scripted episodes. `max_tokens` bounds the judge's reply. `method` is the judge's,
+    that of the run's judge where it is None; judges of `against` without weights here are always asked for replies.
     """
 
     judge: str
@@ -49,6 +50,7 @@ class Asked:
     samples: int = 2
     seed: int = 1
     max_tokens: int | None = None
+    method: Literal["reply", "likelihood"] | None = None
     budget: float | None = None
     out: Path | None = None
     quiet: bool = False
@@ -58,7 +60,8 @@ class Asked:
         """Where everything is kept."""
         if self.out is not None:
             return self.out
-        name = rater_name(self.judge).removeprefix(JUDGE).rpartition(":")[0]
+        method = LIKELIHOOD if self.method == LIKELIHOOD else ""
+        name = rater_name(self.judge, method=method).removeprefix(JUDGE).rpartition(":")[0]
         return Path("runs") / f"audit-{re.sub(r'[^A-Za-z0-9._-]+', '-', name).strip('-.') or 'judge'}"
 
 
@@ -83,7 +86,8 @@ def run_audit(asked: Asked) -> dict[str, Any]:
 
 
 def _check(asked: Asked) -> None:
-    for spec in (asked.judge, *asked.against):
+    check_judge(asked.judge, asked.method or "reply")
+    for spec in asked.against:
         check_judge(spec)
     if len(set(asked.against) | {asked.judge}) <= len(asked.against):
         raise ConfigError("--against names the audited judge, or one judge twice; give other judges.")
@@ -100,6 +104,7 @@ def _config(asked: Asked, source: Run | None) -> Config:
     """The audit's own config: the judge with the prompts, dimensions and sampling of the run that is taken, if any."""
     own = JudgeConfig(model=asked.judge) if source is None else source.config.judge or JudgeConfig(model=asked.judge)
     changes: dict[str, Any] = {"model": asked.judge, "panel": (), "calibration": None, "samples": 1}
+    changes["method"] = asked.method or (own.method if has_weights(asked.judge) else "reply")
     if asked.max_tokens is not None:
         changes["sampling"] = own.sampling.model_copy(update={"max_tokens": asked.max_tokens})
     judge = own.model_copy(update=changes)
@@ -203,7 +208,8 @@ def _others(
     found = {judging.rater_of(run, settings): own}
     keys = {item.episode.key for item in items}
     for spec in against:
-        other = settings.model_copy(update={"model": spec})
+        method = settings.method if has_weights(spec) else "reply"
+        other = settings.model_copy(update={"model": spec, "method": method})
         judging.judge_with(run, material.ORIGINAL, other)
         name = judging.rater_of(run, other)
         found[name] = measuring.read_ratings(run, name, keys, (material.ORIGINAL,))

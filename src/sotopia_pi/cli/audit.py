@@ -28,6 +28,8 @@ def add(verbs: Any) -> None:
     verb.add_argument("--seed", type=int, default=1, metavar="N", help="draws the episodes (default: %(default)s)")
     help_ = "the longest reply of the judge (default: 3000, or that of the run's judge)"
     verb.add_argument("--max-tokens", type=int, metavar="N", help=help_)
+    help_ = "how the judge rates: by its reply, or by the probabilities of a local model (default: reply, or the run's)"
+    verb.add_argument("--method", choices=["reply", "likelihood"], help=help_)
     add_budget(verb)
     verb.add_argument("--out", type=Path, metavar="DIR", help="where it is kept (default: runs/audit-NAME)")
     verb.add_argument("--json", action="store_true", help="print audit.json instead of the table")
@@ -58,6 +60,7 @@ def main(given: argparse.Namespace) -> None:
             samples=given.samples,
             seed=given.seed,
             max_tokens=given.max_tokens,
+            method=given.method,
             budget=given.budget,
             out=given.out,
             quiet=given.quiet or given.json,

@@ -120,7 +120,7 @@ def _judge(run: Run, spec: str | None, samples: int | None) -> JudgeConfig | Non
         changes |= {"model": spec, "panel": (), "calibration": None}
     chosen = settings.model_copy(update=changes)
     for model in chosen.models:
-        check_judge(model)
+        check_judge(model, chosen.method)
     return chosen
 
 

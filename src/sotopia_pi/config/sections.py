@@ -173,12 +173,14 @@ class JudgeSamplingConfig(Section):
 class JudgeConfig(Section):
     """The model that rates open scenarios, and with `also_verified` verified ones too.
 
-    `samples` is how often it rates each episode; where one number is needed, it is the mean. `panel` names several
+    `method` is how: by its reply, or by the probabilities that it gives to numbers, for local weights. `samples` is
+    how often it rates each episode; where one number is needed, it is the mean. `panel` names several
     models in place of one, whose ratings are combined as `combine` says. `calibration` is a file that an audit wrote;
     selection then sees calibrated GOAL.
     """
 
     model: str = Field(default_factory=str)
+    method: Literal["reply", "likelihood"] = "reply"
     panel: tuple[str, ...] = ()
     combine: Literal["median", "trimmed_mean"] = "median"
     calibration: str | None = Field(default=None, min_length=1)

@@ -147,12 +147,12 @@ def packed_attention(
             shared = slice(*segment.prefix)
             k, v = torch.cat([key[:, :, shared], k], dim=2), torch.cat([value[:, :, shared], v], dim=2)
         mask = _causal(q, k.shape[2], sliding_window)
-        out = _attend(q, k, v, mask, scaling, softcap, dropout)
+        out = attend(q, k, v, mask, scaling, softcap, dropout)
         parts.append(out.transpose(1, 2))
     return torch.cat(parts, dim=1), None
 
 
-def _attend(
+def attend(
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
@@ -201,7 +201,7 @@ def _attend_run(
         own = padded
     q = own.view(n, width, -1, shared, size).permute(0, 2, 3, 1, 4).reshape(n, -1, shared * width, size)
     mask = _windowed(run, window).repeat(1, 1, shared, 1) if width > 1 else _windowed(run, window)
-    out = _attend(q, keys[:, :, : run.longest], values[:, :, : run.longest], mask, scaling, softcap)
+    out = attend(q, keys[:, :, : run.longest], values[:, :, : run.longest], mask, scaling, softcap)
     out = out.view(n, -1, shared, width, size).permute(0, 3, 1, 2, 4).reshape(n, width, heads, size)
     return out[run.owner, run.offset][None] if width > 1 else out.view(1, n, heads, size)
 

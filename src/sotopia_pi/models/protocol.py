@@ -77,3 +77,20 @@ class ChatModel(Protocol):
     def close(self) -> None:
         """Frees the model; it cannot be asked any more."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class NumberQuestion:
+    """A chat that is to be answered with one of `numbers`; the reply begins with `answer`, as in "Score:"."""
+
+    chat: Sequence[Message]
+    answer: str
+    numbers: Sequence[int]
+
+
+class ReadsNumbers(Protocol):
+    """A model whose probabilities can be read: local weights, or a fake."""
+
+    async def log_probabilities(self, questions: Sequence[NumberQuestion]) -> list[list[float]]:
+        """For each question the logarithm of the probability of each of its numbers. ModelError."""
+        ...

@@ -55,7 +55,7 @@ def _check_names(run: Run) -> None:
         check_player(spec)
     if run.config.judge:
         for spec in run.config.judge.models:
-            check_judge(spec)
+            check_judge(spec, run.config.judge.method)
         judging.calibration_of(run)
     for item in run.config.rounds:
         apply_rule_of([], item)

@@ -46,12 +46,7 @@ def case_file(
     The system message is the same for every episode with as many roles.
     """
     names = [character.name for character in task.characters]
-    shown = {
-        "situation": line({"situation": task.scenario.situation, "they are": TIES[task.scenario.relationship.value]}),
-        "roles": "\n".join(line(_role(task, role)) for role in task.roles),
-        "transcript": "\n".join(_turn(names, number, turn) for number, turn in enumerate(episode.turns, 1))
-        or "(nobody did anything)",
-    }
+    shown = evidence(task, episode)
     token = _token(episode, sample, "\n".join(shown.values()))
     begins = line({"token": token, **{role_key(role): {"name": name} for role, name in enumerate(names)}})
     system = prompts.fill(
@@ -61,6 +56,17 @@ def case_file(
     )
     user = prompts.fill("case", **shown, answer_begins=begins)
     return [Message(role="system", content=system), Message(role="user", content=user)], token
+
+
+def evidence(task: SocialTask, episode: Episode) -> dict[str, str]:
+    """The parts of a case file that others wrote, as lines of JSON: `situation`, `roles` and `transcript`."""
+    names = [character.name for character in task.characters]
+    return {
+        "situation": line({"situation": task.scenario.situation, "they are": TIES[task.scenario.relationship.value]}),
+        "roles": "\n".join(line(_role(task, role)) for role in task.roles),
+        "transcript": "\n".join(_turn(names, number, turn) for number, turn in enumerate(episode.turns, 1))
+        or "(nobody did anything)",
+    }
 
 
 def _role(task: SocialTask, role: int) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import asyncio
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path, PurePath
+from typing import Protocol
 
 from sotopia_pi.episodes.records import Episode
 from sotopia_pi.errors import ModelError
@@ -34,16 +35,35 @@ def judge_prompts(folder: Path | None = None) -> Prompts:
     return Prompts(folder, part="judge")
 
 
-def rater_name(spec: str, dimensions: Sequence[Dimension] = SEVEN, prompts: Prompts | None = None) -> str:
+def rater_name(
+    spec: str, dimensions: Sequence[Dimension] = SEVEN, prompts: Prompts | None = None, method: str = ""
+) -> str:
     """How a judge is called in ratings: the model without URLs and folders, and a hash of all that it is asked.
 
-    Ratings by other texts or on other dimensions are those of another rater.
+    Ratings by other texts or on other dimensions are those of another rater, and so are those by another `method`
+    than a reply, which is named beside the model.
     """
     asked = [(prompts or judge_prompts()).version, *(dimension.model_dump(mode="json") for dimension in dimensions)]
     model = re.split(r"@https?://", spec.strip())[0]
     if PurePath(model).is_absolute() or model.startswith((".", "~")):
         model = PurePath(model).name
-    return f"{JUDGE}{model}:{content_hash(asked)[:8]}"
+    return f"{JUDGE}{model}{'+' if method else ''}{method}:{content_hash(asked)[:8]}"
+
+
+class Rates(Protocol):
+    """Whoever rates an episode: a model by its reply, or by its probabilities."""
+
+    async def rate(self, task: SocialTask, episode: Episode, sample: int = 0) -> tuple[Rating, ...]:
+        """One rating per role of a completed episode, each given or failed."""
+        ...
+
+
+def check_ratable(task: SocialTask, episode: Episode) -> None:
+    """ValueError for an episode that failed or belongs to another task (a programming error)."""
+    if not episode.completed:
+        raise ValueError(f"episode {episode.key} failed and cannot be rated: {episode.failure}")
+    if episode.task_id != task.id:
+        raise ValueError(f"episode {episode.key} was played on task {episode.task_id}, not {task.id}")
 
 
 class Judge:
@@ -68,10 +88,7 @@ class Judge:
 
         Raises ValueError for an episode that failed or belongs to another task.
         """
-        if not episode.completed:
-            raise ValueError(f"episode {episode.key} failed and cannot be rated: {episode.failure}")
-        if episode.task_id != task.id:
-            raise ValueError(f"episode {episode.key} was played on task {episode.task_id}, not {task.id}")
+        check_ratable(task, episode)
         conversation = f"{self.rater}/{episode.key}/{sample}"
         try:
             verdicts = await self._ask(task, episode, sample, conversation)
@@ -116,7 +133,7 @@ class Judge:
 
 
 async def rate_all(
-    judge: Judge, jobs: Iterable[Job], keep: Callable[[Sequence[Rating]], None], concurrency: int = 32
+    judge: Rates, jobs: Iterable[Job], keep: Callable[[Sequence[Rating]], None], concurrency: int = 32
 ) -> None:
     """Rates all jobs, up to `concurrency` at once, and hands the ratings of each to `keep` as they come.
 
