@@ -1,9 +1,9 @@
 """How likely a model on this machine is to answer each of many questions with each whole number of a range.
 
 The questions are chats that begin alike, such as one case file and then one question each. What they share is computed
-once and kept: a question then costs its own tokens, and all of its numbers are laid out behind it as a tree, in which
-numbers that begin alike share their tokens ("1" and "10") and none sees another. Any number of questions goes through
-the model as one row (`tree_attention`), so the layers see large batches and nothing is padded.
+once and kept. The rest of the questions and all of their numbers are laid out behind it as trees, in which texts that
+begin alike share their tokens (two questions on one dimension, "1" and "10") and no branch sees another. Many trees go
+through the model as one row (`tree_attention`), so the layers see large batches and nothing is padded.
 
 p(number) is the product of the probabilities of its tokens after the chat and the beginning of the answer, and of what
 ends it: any token but one that begins with a digit. The numbers of a range are therefore disjoint events, and the sum
@@ -13,12 +13,13 @@ of their probabilities is how much of the model's mass is on them.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from transformers import AttentionInterface
 
@@ -37,7 +38,7 @@ _ROW = 1024
 
 @dataclass(slots=True)
 class Branch:
-    """A question's own tokens [start, end) of a row.
+    """A tree's tokens [start, end) of a row.
 
     `mask` [tokens, held + tokens] is 0 where a token sees another and -inf elsewhere; None is plain causal. `position`
     are the positions of the keys, for layers that see only the last few.
@@ -117,38 +118,52 @@ def _hiding(hidden: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
     return zeros.masked_fill(hidden.to(like.device), float("-inf"))
 
 
-class NumberTree:
-    """The numbers of one question as tokens behind the beginning of its answer.
+class TokenTree:
+    """Texts that begin alike, as tokens: node i is `tokens[i]` after node `parents[i]` (-1: what is held)."""
 
-    `root` are the tokens of the answer before any number; node i is `tokens[i]` after node `parents[i]` (-1: the root).
-    `ends[j]` is the node with which number j ends.
-    """
-
-    def __init__(self, tokenizer: Any, answer: str, numbers: Sequence[int]) -> None:
-        beginning, *written = token_ids(tokenizer, [answer, *(f"{answer} {number}" for number in numbers)])
-        shared = min(common_prefix(beginning, ids) for ids in written)
-        self.root = beginning[:shared]
+    def __init__(self) -> None:
         self.tokens: list[int] = []
         self.parents: list[int] = []
-        self.ends: list[int] = []
-        known: dict[tuple[int, int], int] = {}
-        for ids in written:
-            node = -1
-            for token in ids[shared:]:
-                if (node, token) not in known:
-                    known[node, token] = len(self.tokens)
-                    self.tokens.append(token)
-                    self.parents.append(node)
-                node = known[node, token]
-            self.ends.append(node)
+        self.depths: list[int] = []
+        self._known: dict[tuple[int, int], int] = {}
 
-    def path(self, node: int) -> list[int]:
-        """The nodes from the root to `node`, itself included."""
-        found: list[int] = []
-        while node >= 0:
-            found.append(node)
-            node = self.parents[node]
-        return found[::-1]
+    def add(self, ids: Sequence[int], after: int = -1) -> list[int]:
+        """The nodes of a text that goes on after a node, made where they are missing."""
+        path = []
+        for token in ids:
+            if (after, token) not in self._known:
+                self._known[after, token] = len(self.tokens)
+                self.tokens.append(token)
+                self.parents.append(after)
+                self.depths.append(self.depths[after] + 1 if after >= 0 else 0)
+            after = self._known[after, token]
+            path.append(after)
+        return path
+
+    def seen(self) -> torch.Tensor:
+        """[nodes, nodes]: which nodes each comes after, itself included."""
+        found = np.eye(len(self.tokens), dtype=bool)
+        for node, parent in enumerate(self.parents):
+            if parent >= 0:
+                found[node] |= found[parent]
+        return torch.from_numpy(found)
+
+
+@dataclass(slots=True)
+class Numbered:
+    """A question in tokens: the chat with the beginning of its answer, and each number behind that."""
+
+    prompt: list[int]
+    numbers: list[list[int]]
+
+    @classmethod
+    def of(cls, tokenizer: Any, question: NumberQuestion) -> Numbered:
+        """The number is tokenized together with what stands before it, as the model would write it."""
+        answer = question.answer
+        begun, *written = token_ids(tokenizer, [answer, *(f"{answer} {number}" for number in question.numbers)])
+        shared = min(common_prefix(begun, ids) for ids in written)
+        prompt = encode_chat(tokenizer, question.chat, prompt=True).ids + begun[:shared]
+        return cls(prompt, [ids[shared:] for ids in written])
 
 
 class NumberReader:
@@ -183,29 +198,29 @@ class NumberReader:
         return await asyncio.get_running_loop().run_in_executor(self._worker, self._read, list(questions))
 
     def _read(self, questions: list[NumberQuestion]) -> list[list[float]]:
-        trees = [NumberTree(self._tokenizer, question.answer, question.numbers) for question in questions]
-        prompts = [
-            encode_chat(self._tokenizer, question.chat, prompt=True).ids + tree.root
-            for question, tree in zip(questions, trees, strict=True)
-        ]
-        longest = max(len(ids) + len(tree.tokens) for ids, tree in zip(prompts, trees, strict=True))
+        asked = [Numbered.of(self._tokenizer, question) for question in questions]
+        longest = max(len(one.prompt) + max(map(len, one.numbers)) for one in asked)
         if longest > self._length:
             raise ModelError(
                 f"A question of {longest} tokens does not fit {self._name}'s context of {self._length}; use a model "
                 "with a longer context, or shorter episodes."
             )
         # Each question keeps a token of its own, after which the first token of its numbers is read.
-        shared = min(min(common_prefix(prompts[0], ids), len(ids) - 1) for ids in prompts)
+        shared = min(min(common_prefix(asked[0].prompt, one.prompt), len(one.prompt) - 1) for one in asked)
+        groups: dict[int, list[int]] = {}
+        for index, one in enumerate(asked):
+            groups.setdefault(one.prompt[shared], []).append(index)
+        found: list[list[float]] = [[] for _ in asked]
         try:
             with torch.inference_mode():
-                self._hold(prompts[0][:shared])
-                found: list[list[float]] = []
-                for batch in _batches([len(p) - shared + len(t.tokens) for p, t in zip(prompts, trees, strict=True)]):
-                    found += self._ask([prompts[i][shared:] for i in batch], [trees[i] for i in batch])
-                return found
+                self._hold(asked[0].prompt[:shared])
+                for row in _rows([_Group(indices, [asked[i] for i in indices], shared) for indices in groups.values()]):
+                    for index, logs in self._ask(row):
+                        found[index] = logs
         except (RuntimeError, MemoryError) as error:  # out of memory, above all
             self._held = Held()
             raise ModelError(f"The model {self._name} stopped: {error}") from error
+        return found
 
     def _hold(self, ids: list[int]) -> None:
         """Computes what of the shared tokens is not held from the questions before."""
@@ -218,36 +233,39 @@ class NumberReader:
             self._forward(new, position[start:], Tree(self._held, [branch], keep=True), position[:1])
             self._held.tokens = ids[: start + len(new)]
 
-    def _ask(self, endings: list[list[int]], trees: list[NumberTree]) -> list[list[float]]:
-        """The log-probabilities of every tree's numbers behind what is held and each question's own ending."""
+    def _ask(self, row: list[_Group]) -> Iterator[tuple[int, list[float]]]:
+        """The log-probabilities of the numbers of all questions in a row, behind what is held."""
         ids: list[int] = []
         branches: list[Branch] = []
-        wanted: list[int] = []
-        for ending, tree in zip(endings, trees, strict=True):
-            branches.append(self._branch(len(ids), ending, tree))
-            wanted += range(len(ids) + len(ending) - 1, branches[-1].end)
-            ids += ending + tree.tokens
+        places: dict[tuple[int, int], int] = {}
+        for number, group in enumerate(row):
+            start = len(ids)
+            ids += group.tree.tokens
+            branches.append(self._branch(start, group.tree))
+            places |= {(number, node): start + node for node in group.wanted()}
         held = len(self._held.tokens)
         positions = torch.cat([branch.position[held:] for branch in branches])
-        places = torch.tensor(wanted, device=self._model.device)
-        logits = self._forward(ids, positions, Tree(self._held, branches), places)
-        found, row = [], 0
-        for tree in trees:
-            found.append(self._of_numbers(logits[row : row + 1 + len(tree.tokens)], tree))
-            row += 1 + len(tree.tokens)
-        return found
+        wanted = torch.tensor(list(places.values()), device=self._model.device)
+        logs = self._forward(ids, positions, Tree(self._held, branches), wanted).float().log_softmax(-1)
+        ended = logs.masked_fill(self._digits.to(logs.device), float("-inf")).logsumexp(-1).tolist()
+        at = {key: index for index, key in enumerate(places)}
+        for number, group in enumerate(row):
+            tree = group.tree
+            for index, paths in group.paths.items():
+                yield (
+                    index,
+                    [
+                        sum(float(logs[at[number, tree.parents[node]], tree.tokens[node]]) for node in path)
+                        + ended[at[number, path[-1]]]
+                        for path in paths
+                    ],
+                )
 
-    def _branch(self, start: int, ending: list[int], tree: NumberTree) -> Branch:
-        held, own = len(self._held.tokens), len(ending)
-        total = own + len(tree.tokens)
-        seen = torch.ones(total, held + total, dtype=torch.bool).tril(held)
-        position = torch.arange(held + total)
-        for node in range(len(tree.tokens)):
-            path = tree.path(node)
-            seen[own + node, held + own :] = False
-            seen[own + node, [held + own + ancestor for ancestor in path]] = True
-            position[held + own + node] = held + own + len(path) - 1
-        return Branch(start, start + total, _hiding(~seen, self._like), position.to(self._like.device))
+    def _branch(self, start: int, tree: TokenTree) -> Branch:
+        held, own = len(self._held.tokens), len(tree.tokens)
+        seen = torch.cat([torch.ones(own, held, dtype=torch.bool), tree.seen()], dim=1)
+        position = torch.tensor([*range(held), *(held + depth for depth in tree.depths)], device=self._like.device)
+        return Branch(start, start + own, _hiding(~seen, self._like), position)
 
     def _forward(self, ids: list[int], positions: torch.Tensor, tree: Tree, places: torch.Tensor) -> torch.Tensor:
         """The logits at `places` of a row."""
@@ -262,13 +280,6 @@ class NumberReader:
         ).logits[0]
         return made
 
-    def _of_numbers(self, logits: torch.Tensor, tree: NumberTree) -> list[float]:
-        """Row 0 of `logits` stands after the root, row i + 1 after node i."""
-        logs = logits.float().log_softmax(-1)
-        nodes = [float(logs[parent + 1, token]) for parent, token in zip(tree.parents, tree.tokens, strict=True)]
-        ended = logs.masked_fill(self._digits.to(logs.device), float("-inf")).logsumexp(-1).tolist()
-        return [sum(nodes[node] for node in tree.path(end)) + ended[end + 1] for end in tree.ends]
-
     def _tokens_with_digits(self) -> torch.Tensor:
         """Which places of the logits are tokens that begin with a digit, and so go on with a number."""
         size = self._model.get_output_embeddings().weight.shape[0]
@@ -279,14 +290,31 @@ class NumberReader:
         return found
 
 
-def _batches(sizes: Sequence[int]) -> list[list[int]]:
-    """Indices in order, in groups of up to `_ROW` tokens, at least one each."""
-    groups: list[list[int]] = []
+class _Group:
+    """Questions whose own parts begin alike, by their index: one tree, and the paths of each one's numbers in it."""
+
+    def __init__(self, indices: Sequence[int], asked: Sequence[Numbered], shared: int) -> None:
+        self.tree = TokenTree()
+        self.paths: dict[int, list[list[int]]] = {}
+        for index, one in zip(indices, asked, strict=True):
+            last = self.tree.add(one.prompt[shared:])[-1]
+            self.paths[index] = [self.tree.add(ids, last) for ids in one.numbers]
+
+    def wanted(self) -> list[int]:
+        """The nodes whose logits are read: those of the numbers and those before them."""
+        numbers = {node for paths in self.paths.values() for path in paths for node in path}
+        return sorted(numbers | {self.tree.parents[node] for node in numbers})
+
+
+def _rows(groups: Sequence[_Group]) -> list[list[_Group]]:
+    """The groups in rows of up to `_ROW` tokens, at least one each."""
+    rows: list[list[_Group]] = []
     room = 0
-    for index, size in enumerate(sizes):
-        if not groups or size > room:
-            groups.append([])
+    for group in groups:
+        size = len(group.tree.tokens)
+        if not rows or size > room:
+            rows.append([])
             room = _ROW
-        groups[-1].append(index)
+        rows[-1].append(group)
         room -= size
-    return groups
+    return rows
