@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support import episode, price_task, stored, turn
+from support import LIGHT, episode, price_task, stored, turn
+from support import settings as sets
 
 from sotopia_pi.cli.main import main
 from sotopia_pi.errors import ModelError
@@ -185,13 +186,29 @@ def test_a_model_that_says_seven_gives_seven(weights: str, tmp_path: Path) -> No
     reader.close()
 
 
+def test_a_stored_run_is_rated_by_likelihood_under_a_name_of_its_own(
+    weights: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, judge = tmp_path / "run", certain("rating is 7", tmp_path / "seven")
+    assert main(["run", "--out", str(folder), "--quiet", *sets(*LIGHT, "world.test={price=1}")]) == 0
+    asked = ["rate", str(folder), "--stage", "evaluate/base", "--quiet"]
+    assert main([*asked, "--method", "likelihood"]) == 2
+    assert "--method needs a judge" in capsys.readouterr().err
+    assert main([*asked, "--judge", str(judge), "--method", "likelihood"]) == 0
+    own = "select count(*) from ratings where rater like 'judge:seven+likelihood:%'"
+    assert stored(folder, own) == 4
+    assert stored(folder, f"{own} and failure like 'judge likelihood:%'") == 4
+    assert stored(folder, "select count(distinct rater) from ratings") == 2
+
+
 @pytest.mark.slow
-def test_an_audit_and_a_run_by_likelihood(weights: str, tmp_path: Path) -> None:
+def test_a_small_real_model_is_audited_by_likelihood(weights: str, tmp_path: Path) -> None:
     out = tmp_path / "audit"
     asked = ["audit", weights, "--method", "likelihood", "--out", str(out), "--n", "2", "--parts", "truth", "--quiet"]
     assert main(asked) == 0
     content = json.loads((out / "audit.json").read_text(encoding="utf-8"))
     assert content["judge"].startswith(f"judge:{weights}+likelihood:")
     assert content["ratings"] == {"asked": 4, "failed": 0, "causes": {}}
-    assert stored(out, "select count(*) from ratings where rater like 'judge:%likelihood%'") == 4
-    assert main(["rate", str(out), "--judge", weights, "--stage", "audit/original", "--quiet"]) == 2
+    truth = content["parts"]["truth"]
+    assert truth["n"] == 4
+    assert 0 < truth["judge"] < 10

@@ -39,6 +39,8 @@ def add(verbs: Any) -> None:
         if name == "rate":
             verb.add_argument("--stage", metavar="STAGE", help="such as collect/bc or evaluate/base (default: all)")
             verb.add_argument("--judge", metavar="SPEC", help="a model that rates all dimensions, as in judge.model")
+            help_ = "by its reply, or by the probabilities of a local model (default: reply, or the config's)"
+            verb.add_argument("--method", choices=["reply", "likelihood"], help=help_)
             verb.add_argument("--samples", type=int, metavar="N", help="ratings per episode by the judge (default: 1)")
             verb.add_argument("--retry-failed", action="store_true", help="ask the judge again where its rating failed")
         if name == "evaluate":
@@ -92,7 +94,7 @@ def main(given: argparse.Namespace) -> None:
                 raise ConfigError(
                     f"There is no stage {given.stage!r}; the stages are: {', '.join([*known, *imported])}."
                 )
-            judge = _judge(run, given.judge, given.samples)
+            judge = _judge(run, given.judge, given.samples, given.method)
             for stage in [given.stage] if given.stage else known:
                 pipeline.rate(run, stage, judge, given.retry_failed)
         elif given.verb == "evaluate" and (given.policy or given.partner or given.judge or given.tasks):
@@ -101,23 +103,25 @@ def main(given: argparse.Namespace) -> None:
             {"tasks": pipeline.prepare_tasks, "evaluate": pipeline.evaluate, "report": pipeline.report}[given.verb](run)
 
 
-def _judge(run: Run, spec: str | None, samples: int | None) -> JudgeConfig | None:
-    """The run's judge settings with another model or number of samples; None when neither is asked for."""
+def _judge(run: Run, spec: str | None, samples: int | None, method: str | None = None) -> JudgeConfig | None:
+    """The run's judge settings with another model, method or number of samples; None when nothing is asked for."""
     from sotopia_pi.config import JudgeConfig
     from sotopia_pi.errors import ConfigError
-    from sotopia_pi.ratings.opening import check_judge
+    from sotopia_pi.ratings.opening import check_judge, has_weights
 
-    if spec is None and samples is None:
+    if spec is None and samples is None and method is None:
         return None
     own = run.config.judge
     if spec is None and own is None:
-        raise ConfigError("--samples needs a judge; name one with --judge.")
+        raise ConfigError(f"--{'method' if samples is None else 'samples'} needs a judge; name one with --judge.")
     if samples is not None and not 1 <= samples <= 100:
         raise ConfigError(f"--samples is {samples}; give a number from 1 to 100.")
     settings = own or JudgeConfig(model=str(spec))
     changes: dict[str, Any] = {"samples": samples or settings.samples}
     if spec is not None:
         changes |= {"model": spec, "panel": (), "calibration": None}
+    if method is not None or (spec is not None and not has_weights(spec)):
+        changes["method"] = method or "reply"
     chosen = settings.model_copy(update=changes)
     for model in chosen.models:
         check_judge(model, chosen.method)
