@@ -37,6 +37,7 @@ def test_two_policies_are_chosen_and_read_down_to_one_task(page, address):
     page.wait_for_url("**/run/one/compare?**")
 
 
+@pytest.mark.slow
 def test_a_judge_against_the_verifier(page, address):
     page.goto(f"{address}/run/one/compare")
     page.get_by_role("link", name="two raters").click()

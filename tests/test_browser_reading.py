@@ -86,6 +86,7 @@ def test_reading_needs_no_scripts(browser: Any, address: str) -> None:
     context.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "path",
     [

@@ -312,6 +312,7 @@ def begun(folder: Path, model: Path, *overrides: str) -> list[str]:
     return [str(config), "--out", str(folder / "run"), "--quiet", *given]
 
 
+@pytest.mark.slow
 def test_a_round_prefers(folders: dict[str, Path], tmp_path: Path) -> None:
     arguments_, out = begun(tmp_path, folders["llama"]), tmp_path / "run"
     assert main(["run", *arguments_]) == 0

@@ -120,6 +120,7 @@ def test_a_hosted_policy_is_collected_from_and_not_trained(tmp_path: Path, capsy
     assert len(lines) == 2 and all(line["messages"][0]["role"] == "system" for line in lines)
 
 
+@pytest.mark.slow
 @pytest.mark.weights
 def test_the_papers_rounds_train_here_and_wait_for_the_server(
     weights: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

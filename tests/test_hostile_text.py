@@ -148,6 +148,7 @@ def test_no_page_lets_text_become_markup(run: Path) -> None:
     assert any("more characters" in text for text in pages.values())
 
 
+@pytest.mark.slow
 def test_nothing_runs_in_a_real_browser(run: Path, page: Any) -> None:
     places = open_places([str(run)])
     app = application(Site({place.name: place for place in places}))

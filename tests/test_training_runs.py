@@ -142,6 +142,7 @@ fine_tune({base!r}, None, Prepared(Path({sequences!r})), Path({target!r}),
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("event", "when", "more"),
     [

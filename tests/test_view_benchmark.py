@@ -12,6 +12,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from benchmarks import view
 
 
+@pytest.mark.slow
 def test_every_page_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(view, "EPISODES", 200)
     monkeypatch.setattr(view, "_TIMES", 1)

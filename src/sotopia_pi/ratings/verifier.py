@@ -97,7 +97,8 @@ def _price_reason(check: PriceCheck, role: int, price: float) -> str:
 
 
 def _division_reason(share: dict[str, int], scores: Scores) -> str:
-    items = ", ".join(f"{number} {item}" for item, number in share.items() if number) or "nothing"
+    held = [f"{number} {item}{'s' if number > 1 else ''}" for item, number in share.items() if number]
+    items = ", ".join(held) or "nothing"
     return f"The role gets {items}, worth {scores[GOAL]:g} of 10."
 
 
