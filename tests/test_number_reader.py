@@ -106,7 +106,8 @@ def test_the_shared_tree_gives_what_whole_passes_give(name: str, folders: dict[s
 
 
 def test_long_questions_go_through_in_several_rows(folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sotopia_pi.models.likelihood._ROW", 24)
+    monkeypatch.setattr("sotopia_pi.models.likelihood.ROW", 24)
+    monkeypatch.setattr("sotopia_pi.models.numbertree.ROW", 24)
     where = str(folders["mistral"])
     reader = NumberReader(where)
     model = tiny.reference(where)

@@ -19,21 +19,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from transformers import AttentionInterface
 
 from sotopia_pi.errors import ModelError
-from sotopia_pi.models.chat import encode_chat
+from sotopia_pi.models.numbertree import ROW, Group, Numbered, TokenTree, rows
 from sotopia_pi.models.packing import attend
 from sotopia_pi.models.protocol import NumberQuestion
 from sotopia_pi.models.slots import common_prefix
-from sotopia_pi.models.tokens import token_ids
 from sotopia_pi.models.weights import load_model, load_tokenizer
 
 ATTENTION = "sotopia_pi_tree"
-#: Tokens that go through the model at once, at least one question.
-_ROW = 1024
 
 
 @dataclass(slots=True)
@@ -118,54 +114,6 @@ def _hiding(hidden: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
     return zeros.masked_fill(hidden.to(like.device), float("-inf"))
 
 
-class TokenTree:
-    """Texts that begin alike, as tokens: node i is `tokens[i]` after node `parents[i]` (-1: what is held)."""
-
-    def __init__(self) -> None:
-        self.tokens: list[int] = []
-        self.parents: list[int] = []
-        self.depths: list[int] = []
-        self._known: dict[tuple[int, int], int] = {}
-
-    def add(self, ids: Sequence[int], after: int = -1) -> list[int]:
-        """The nodes of a text that goes on after a node, made where they are missing."""
-        path = []
-        for token in ids:
-            if (after, token) not in self._known:
-                self._known[after, token] = len(self.tokens)
-                self.tokens.append(token)
-                self.parents.append(after)
-                self.depths.append(self.depths[after] + 1 if after >= 0 else 0)
-            after = self._known[after, token]
-            path.append(after)
-        return path
-
-    def seen(self) -> torch.Tensor:
-        """[nodes, nodes]: which nodes each comes after, itself included."""
-        found = np.eye(len(self.tokens), dtype=bool)
-        for node, parent in enumerate(self.parents):
-            if parent >= 0:
-                found[node] |= found[parent]
-        return torch.from_numpy(found)
-
-
-@dataclass(slots=True)
-class Numbered:
-    """A question in tokens: the chat with the beginning of its answer, and each number behind that."""
-
-    prompt: list[int]
-    numbers: list[list[int]]
-
-    @classmethod
-    def of(cls, tokenizer: Any, question: NumberQuestion) -> Numbered:
-        """The number is tokenized together with what stands before it, as the model would write it."""
-        answer = question.answer
-        begun, *written = token_ids(tokenizer, [answer, *(f"{answer} {number}" for number in question.numbers)])
-        shared = min(common_prefix(begun, ids) for ids in written)
-        prompt = encode_chat(tokenizer, question.chat, prompt=True).ids + begun[:shared]
-        return cls(prompt, [ids[shared:] for ids in written])
-
-
 class NumberReader:
     """Weights in this process that are asked for numbers. `tokens` counts those that went through the model."""
 
@@ -214,7 +162,7 @@ class NumberReader:
         try:
             with torch.inference_mode():
                 self._hold(asked[0].prompt[:shared])
-                for row in _rows([_Group(indices, [asked[i] for i in indices], shared) for indices in groups.values()]):
+                for row in rows([Group(indices, [asked[i] for i in indices], shared) for indices in groups.values()]):
                     for index, logs in self._ask(row):
                         found[index] = logs
         except (RuntimeError, MemoryError) as error:  # out of memory, above all
@@ -225,15 +173,15 @@ class NumberReader:
     def _hold(self, ids: list[int]) -> None:
         """Computes what of the shared tokens is not held from the questions before."""
         self._held.cut(common_prefix(self._held.tokens, ids))
-        for start in range(len(self._held.tokens), len(ids), _ROW):
-            new = ids[start : start + _ROW]
+        for start in range(len(self._held.tokens), len(ids), ROW):
+            new = ids[start : start + ROW]
             position = torch.arange(start + len(new), device=self._model.device)
             mask = _hiding(position[None] > position[start:, None], self._like) if start else None
             branch = Branch(0, len(new), mask, position)
             self._forward(new, position[start:], Tree(self._held, [branch], keep=True), position[:1])
             self._held.tokens = ids[: start + len(new)]
 
-    def _ask(self, row: list[_Group]) -> Iterator[tuple[int, list[float]]]:
+    def _ask(self, row: list[Group]) -> Iterator[tuple[int, list[float]]]:
         """The log-probabilities of the numbers of all questions in a row, behind what is held."""
         ids: list[int] = []
         branches: list[Branch] = []
@@ -263,7 +211,7 @@ class NumberReader:
 
     def _branch(self, start: int, tree: TokenTree) -> Branch:
         held, own = len(self._held.tokens), len(tree.tokens)
-        seen = torch.cat([torch.ones(own, held, dtype=torch.bool), tree.seen()], dim=1)
+        seen = torch.cat([torch.ones(own, held, dtype=torch.bool), torch.from_numpy(tree.seen())], dim=1)
         position = torch.tensor([*range(held), *(held + depth for depth in tree.depths)], device=self._like.device)
         return Branch(start, start + own, _hiding(~seen, self._like), position)
 
@@ -288,33 +236,3 @@ class NumberReader:
             if index < size and token[:1] in set("0123456789"):
                 found[index] = True
         return found
-
-
-class _Group:
-    """Questions whose own parts begin alike, by their index: one tree, and the paths of each one's numbers in it."""
-
-    def __init__(self, indices: Sequence[int], asked: Sequence[Numbered], shared: int) -> None:
-        self.tree = TokenTree()
-        self.paths: dict[int, list[list[int]]] = {}
-        for index, one in zip(indices, asked, strict=True):
-            last = self.tree.add(one.prompt[shared:])[-1]
-            self.paths[index] = [self.tree.add(ids, last) for ids in one.numbers]
-
-    def wanted(self) -> list[int]:
-        """The nodes whose logits are read: those of the numbers and those before them."""
-        numbers = {node for paths in self.paths.values() for path in paths for node in path}
-        return sorted(numbers | {self.tree.parents[node] for node in numbers})
-
-
-def _rows(groups: Sequence[_Group]) -> list[list[_Group]]:
-    """The groups in rows of up to `_ROW` tokens, at least one each."""
-    rows: list[list[_Group]] = []
-    room = 0
-    for group in groups:
-        size = len(group.tree.tokens)
-        if not rows or size > room:
-            rows.append([])
-            room = _ROW
-        rows[-1].append(group)
-        room -= size
-    return rows
