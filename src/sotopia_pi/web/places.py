@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,16 +51,15 @@ def open_places(given: Iterable[str]) -> list[Place]:
     ConfigError when one is neither, StoreError when a database cannot be opened; nothing then stays open.
     """
     places: list[Place] = []
-    try:
+    with ExitStack() as failing:
+        failing.callback(close_places, places)
         for where in given:
             if "://" in where:
                 places.append(_of_url(where, places))
             else:
                 for folder in _runs(Path(where)):
                     places.append(_of_folder(folder, places))
-    except Exception:
-        close_places(places)
-        raise
+        failing.pop_all()
     return places
 
 
