@@ -22,7 +22,7 @@ from sotopia_pi.episodes.recasting import ATTRIBUTES, Contrast
 from sotopia_pi.errors import ConfigError
 from sotopia_pi.evaluation.bias import Shown, bias_table, noise
 from sotopia_pi.ratings.judge import JUDGE, rater_name
-from sotopia_pi.ratings.opening import check_judge
+from sotopia_pi.ratings.opening import check_judge, has_weights
 from sotopia_pi.ratings.records import DIMENSIONS, Rating
 from sotopia_pi.ratings.scores import GOAL
 from sotopia_pi.rundir import CONFIG, Run
@@ -98,6 +98,7 @@ def _config(asked: JudgeAsked, source: Run | None) -> Config:
     own = None if source is None else source.config.judge
     judge = own or JudgeConfig(model=asked.judge)
     changes: dict[str, Any] = {"model": asked.judge, "panel": (), "calibration": None, "samples": 1}
+    changes["method"] = judge.method if has_weights(asked.judge) else "reply"
     if asked.max_tokens is not None:
         changes["sampling"] = judge.sampling.model_copy(update={"max_tokens": asked.max_tokens})
     judge = judge.model_copy(update=changes)
