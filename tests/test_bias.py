@@ -141,7 +141,7 @@ def test_bad_usage_on_a_run(played: Path, tmp_path: Path, capsys: pytest.Capture
     audited(tmp_path / "y", "fake:judge", "--n", "1", "--attributes", "age")
     command = ["bias", "fake:judge", "--run", str(played), "--out", str(tmp_path / "y"), "--quiet"]
     assert main(command) == 2
-    assert "holds an audit on scripted players" in capsys.readouterr().err
+    assert "holds an audit of scripted players" in capsys.readouterr().err
 
 
 # Policies

@@ -7,29 +7,26 @@ no rating is paid for twice.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from sotopia_pi import judging
-from sotopia_pi.auditing import alterations, material, measuring
+from sotopia_pi.auditing import alterations, material, measuring, opening
 from sotopia_pi.auditing.people import people_part
-from sotopia_pi.config import Config, JudgeConfig, ModelsConfig
+from sotopia_pi.config import JudgeConfig
 from sotopia_pi.errors import ConfigError, StoreError
 from sotopia_pi.evaluation.trust.page import audit_page, audit_table
 from sotopia_pi.evaluation.trust.verdict import conclude
 from sotopia_pi.ratings.calibration import Calibration
-from sotopia_pi.ratings.judge import JUDGE, rater_name
 from sotopia_pi.ratings.opening import LIKELIHOOD, check_judge, has_weights
-from sotopia_pi.rundir import CONFIG, Run
+from sotopia_pi.rundir import Run
 
 PARTS = ("truth", "itself", "susceptibility", "calibration", "others", "people")
 SCHEMA_VERSION = 1
-_SOURCE = "audit"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +47,7 @@ class Asked:
     samples: int = 2
     seed: int = 1
     max_tokens: int | None = None
-    method: Literal["reply", "likelihood"] | None = None
+    method: opening.Method | None = None
     budget: float | None = None
     out: Path | None = None
     quiet: bool = False
@@ -61,21 +58,18 @@ class Asked:
         if self.out is not None:
             return self.out
         method = LIKELIHOOD if self.method == LIKELIHOOD else ""
-        name = rater_name(self.judge, method=method).removeprefix(JUDGE).rpartition(":")[0]
-        return Path("runs") / f"audit-{re.sub(r'[^A-Za-z0-9._-]+', '-', name).strip('-.') or 'judge'}"
+        return Path("runs") / f"audit-{opening.folder_name(self.judge, method)}"
 
 
 def run_audit(asked: Asked) -> dict[str, Any]:
     """Plays, rates, measures and writes; returns what audit.json holds. ConfigError, ModelError, StoreError, …"""
     _check(asked)
     with ExitStack() as stack:
-        source = None
-        if asked.run is not None:
-            if not (asked.run / CONFIG).is_file():
-                raise ConfigError(f"{asked.run} is not a run directory (no {CONFIG}); give one, or leave out --run.")
-            source = stack.enter_context(Run.open(asked.run, quiet=True))
-        run = stack.enter_context(Run.open(asked.folder, _config(asked, source), asked.quiet, asked.budget))
-        _same_source(run, source, asked)
+        source = None if asked.run is None else opening.source_run(asked.run, stack)
+        config = opening.audit_config("audit", asked.judge, source, asked.seed, asked.max_tokens, asked.method)
+        run = stack.enter_context(Run.open(asked.folder, config, asked.quiet, asked.budget))
+        what = opening.SCRIPTED_PLAYERS if source is None else f"the evaluation of {source.config.name!r}"
+        opening.keep_source(run, what)
         content = _audit(run, source, asked)
         _write(run.folder, content)
         run.say(f"\n{audit_table(content)}")
@@ -96,37 +90,7 @@ def _check(asked: Asked) -> None:
         raise ConfigError(f"There is no part {unknown[0]!r} of an audit; the parts are: {', '.join(PARTS)}.")
     if asked.n < 1 or not 1 <= asked.samples <= 100:
         raise ConfigError("Give at least one episode (--n) and 1 to 100 ratings of each (--samples).")
-    if asked.max_tokens is not None and asked.max_tokens < 64:
-        raise ConfigError(f"--max-tokens is {asked.max_tokens}; a rating takes far more, give 64 at least.")
-
-
-def _config(asked: Asked, source: Run | None) -> Config:
-    """The audit's own config: the judge with the prompts, dimensions and sampling of the run that is taken, if any."""
-    own = JudgeConfig(model=asked.judge) if source is None else source.config.judge or JudgeConfig(model=asked.judge)
-    changes: dict[str, Any] = {"model": asked.judge, "panel": (), "calibration": None, "samples": 1}
-    changes["method"] = asked.method or (own.method if has_weights(asked.judge) else "reply")
-    if asked.max_tokens is not None:
-        changes["sampling"] = own.sampling.model_copy(update={"max_tokens": asked.max_tokens})
-    judge = own.model_copy(update=changes)
-    if source is None:
-        return Config(name="audit", seed=asked.seed, judge=judge)
-    return Config(
-        name="audit",
-        seed=asked.seed,
-        judge=judge,
-        models=ModelsConfig(prompts=source.config.models.prompts),
-        endpoint=source.config.endpoint,
-        runtime=source.config.runtime,
-    )
-
-
-def _same_source(run: Run, source: Run | None, asked: Asked) -> None:
-    """Refuses to mix episodes of two sources in one folder."""
-    wanted = "scripted players" if source is None else f"the evaluation of {source.config.name!r}"
-    stored = run.store.meta(_SOURCE)
-    if stored is not None and stored != wanted:
-        raise ConfigError(f"{asked.folder} holds an audit on {stored}, not on {wanted}; give another --out.")
-    run.store.set_meta(_SOURCE, wanted)
+    opening.check_tokens(asked.max_tokens)
 
 
 def _audit(run: Run, source: Run | None, asked: Asked) -> dict[str, Any]:
@@ -153,7 +117,7 @@ def _audit(run: Run, source: Run | None, asked: Asked) -> dict[str, Any]:
         "schema_version": SCHEMA_VERSION,
         "judge": judge,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "episodes": str(run.store.meta(_SOURCE)),
+        "episodes": str(run.store.meta(opening.SOURCE)),
         "n_episodes": len(items),
         "n_scenarios": len({item.scenario for item in items}),
         "ratings": {"asked": ratings.asked, "failed": failed, "causes": dict(ratings.failures.most_common())}

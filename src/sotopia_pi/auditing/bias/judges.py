@@ -6,7 +6,6 @@ twice.
 
 from __future__ import annotations
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
@@ -16,19 +15,17 @@ from typing import Any
 
 from sotopia_pi import judging
 from sotopia_pi.auditing import material as scripted
+from sotopia_pi.auditing import opening
 from sotopia_pi.auditing.bias import material, writing
-from sotopia_pi.config import Config, JudgeConfig, ModelsConfig
 from sotopia_pi.episodes.recasting import ATTRIBUTES, Contrast
 from sotopia_pi.errors import ConfigError
 from sotopia_pi.evaluation.bias import Shown, bias_table, noise
-from sotopia_pi.ratings.judge import JUDGE, rater_name
-from sotopia_pi.ratings.opening import check_judge, has_weights
+from sotopia_pi.ratings.opening import check_judge
 from sotopia_pi.ratings.records import DIMENSIONS, Rating
 from sotopia_pi.ratings.scores import GOAL
-from sotopia_pi.rundir import CONFIG, Run
+from sotopia_pi.rundir import Run
 
 OVERALL, PARTNER_GOAL = "overall", "partner_goal"
-_SOURCE = "audit"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +53,7 @@ class JudgeAsked:
         """Where everything is kept."""
         if self.out is not None:
             return self.out
-        name = rater_name(self.judge).removeprefix(JUDGE).rpartition(":")[0]
-        return Path("runs") / f"bias-{re.sub(r'[^A-Za-z0-9._-]+', '-', name).strip('-.') or 'judge'}"
+        return Path("runs") / f"bias-{opening.folder_name(self.judge)}"
 
 
 def run_bias(asked: JudgeAsked) -> dict[str, Any]:
@@ -65,9 +61,11 @@ def run_bias(asked: JudgeAsked) -> dict[str, Any]:
     contrasts = writing.chosen(asked.attributes)
     _check(asked)
     with ExitStack() as stack:
-        source = None if asked.run is None else stack.enter_context(_opened(asked.run))
-        run = stack.enter_context(Run.open(asked.folder, _config(asked, source), asked.quiet, asked.budget))
-        _same_source(run, source, asked)
+        source = None if asked.run is None else opening.source_run(asked.run, stack)
+        config = opening.audit_config("bias", asked.judge, source, asked.seed, asked.max_tokens)
+        run = stack.enter_context(Run.open(asked.folder, config, asked.quiet, asked.budget))
+        what = f"{asked.stage or 'the evaluation'} of {source.config.name!r}" if source else opening.SCRIPTED_PLAYERS
+        opening.keep_source(run, what)
         made = _audit(run, source, asked, contrasts)
         writing.write(run.folder, made)
         run.say(f"\n{bias_table(made)}")
@@ -77,53 +75,13 @@ def run_bias(asked: JudgeAsked) -> dict[str, Any]:
     return made
 
 
-def _opened(folder: Path) -> Run:
-    if not (folder / CONFIG).is_file():
-        raise ConfigError(f"{folder} is not a run directory (no {CONFIG}); give one, or leave out --run.")
-    return Run.open(folder, quiet=True)
-
-
 def _check(asked: JudgeAsked) -> None:
     check_judge(asked.judge)
     if asked.n < 1:
         raise ConfigError(f"--n is {asked.n}; give at least one episode.")
-    if asked.max_tokens is not None and asked.max_tokens < 64:
-        raise ConfigError(f"--max-tokens is {asked.max_tokens}; a rating takes far more, give 64 at least.")
+    opening.check_tokens(asked.max_tokens)
     if asked.stage is not None and asked.run is None:
         raise ConfigError("--stage names episodes of a run; give the run with --run.")
-
-
-def _config(asked: JudgeAsked, source: Run | None) -> Config:
-    """The audit's own config: the judge with the prompts, dimensions and sampling of the run that is taken, if any."""
-    own = None if source is None else source.config.judge
-    judge = own or JudgeConfig(model=asked.judge)
-    changes: dict[str, Any] = {"model": asked.judge, "panel": (), "calibration": None, "samples": 1}
-    changes["method"] = judge.method if has_weights(asked.judge) else "reply"
-    if asked.max_tokens is not None:
-        changes["sampling"] = judge.sampling.model_copy(update={"max_tokens": asked.max_tokens})
-    judge = judge.model_copy(update=changes)
-    if source is None:
-        return Config(name="bias", seed=asked.seed, judge=judge)
-    given = source.config
-    return Config(
-        name="bias",
-        seed=asked.seed,
-        judge=judge,
-        models=ModelsConfig(prompts=given.models.prompts),
-        endpoint=given.endpoint,
-        runtime=given.runtime,
-    )
-
-
-def _same_source(run: Run, source: Run | None, asked: JudgeAsked) -> None:
-    """Refuses to mix episodes of two sources in one folder."""
-    wanted = "scripted players"
-    if source is not None:
-        wanted = f"{asked.stage or 'the evaluation'} of {source.config.name!r}"
-    stored = run.store.meta(_SOURCE)
-    if stored is not None and stored != wanted:
-        raise ConfigError(f"{asked.folder} holds an audit on {stored}, not on {wanted}; give another --out.")
-    run.store.set_meta(_SOURCE, wanted)
 
 
 def _audit(run: Run, source: Run | None, asked: JudgeAsked, contrasts: Sequence[Contrast]) -> dict[str, Any]:
@@ -149,7 +107,7 @@ def _audit(run: Run, source: Run | None, asked: JudgeAsked, contrasts: Sequence[
     measures = [*DIMENSIONS, *(own.name for own in settings.dimensions), OVERALL, PARTNER_GOAL]
     facts = [
         f"{len(played)} episodes on {len({task.scenario.id for task, _ in played})} scenarios, from "
-        f"{run.store.meta(_SOURCE)}; {len(keys)} recast versions.",
+        f"{run.store.meta(opening.SOURCE)}; {len(keys)} recast versions.",
         f"{len(recast) + len(again)} ratings of roles, and {sum(failures.values())} that failed.",
     ]
     return writing.content(

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sotopia_pi import judging
+from sotopia_pi.auditing import opening
 from sotopia_pi.auditing.bias import material, writing
 from sotopia_pi.config import BASE, EXPERT, PARTNER, Config
 from sotopia_pi.episodes.play import Plan
@@ -26,11 +27,11 @@ from sotopia_pi.evaluation.bias import Shown, bias_table
 from sotopia_pi.ratings.records import Rating
 from sotopia_pi.ratings.scores import GOAL
 from sotopia_pi.records import derive_seed
-from sotopia_pi.rundir import CONFIG, Run
+from sotopia_pi.rundir import Run
 from sotopia_pi.world.records import Relationship, SocialTask
 
 STAGE = "audit/bias-play"
-_SOURCE, _GROUP, _TWIN = "audit", "audit", "twin"
+_GROUP, _TWIN = "audit", "twin"
 MEASURES = (GOAL, "partner_goal", "deal", "words_per_turn", "turns", "invalid", "left")
 Whose = Literal["partner", "own"]
 
@@ -75,14 +76,13 @@ def run_bias_play(asked: PolicyAsked) -> dict[str, Any]:
     contrasts = writing.chosen(asked.attributes)
     if asked.n < 1:
         raise ConfigError(f"--n is {asked.n}; give at least one task.")
-    if not (asked.run / CONFIG).is_file():
-        raise ConfigError(f"{asked.run} is not a run directory (no {CONFIG}); give the run whose tasks are played.")
     with ExitStack() as stack:
-        source = stack.enter_context(Run.open(asked.run, quiet=True))
+        source = opening.source_run(asked.run, stack)
         players = _players(source, asked)
         asked.folder.parent.mkdir(parents=True, exist_ok=True)
         run = stack.enter_context(Run.open(asked.folder, _config(source, asked), asked.quiet, asked.budget))
-        _same_source(run, asked, players)
+        what = f"{players.policy} against {players.partner}, {asked.whose} character recast"
+        opening.keep_source(run, what)
         made = _audit(run, source, asked, contrasts, players)
         writing.write(run.folder, made)
         run.say(f"\n{bias_table(made)}")
@@ -140,15 +140,6 @@ def _config(source: Run, asked: PolicyAsked) -> Config:
         runtime=given.runtime,
         max_turns=given.max_turns,
     )
-
-
-def _same_source(run: Run, asked: PolicyAsked, players: _Players) -> None:
-    """Refuses to mix policies or partners in one folder."""
-    wanted = f"{players.policy} against {players.partner}, {asked.whose} character recast"
-    stored = run.store.meta(_SOURCE)
-    if stored is not None and stored != wanted:
-        raise ConfigError(f"{asked.folder} holds an audit of {stored}, not of {wanted}; give another --out.")
-    run.store.set_meta(_SOURCE, wanted)
 
 
 def _audit(
