@@ -6,6 +6,7 @@ import io
 import os
 import pty
 import re
+import select
 import signal
 import subprocess
 from collections.abc import Sequence
@@ -241,6 +242,15 @@ class OnTerminal:
         assert data, f"it ended after:\n{self.printed}"
         return data.decode(errors="replace")
 
+    def interrupt(self, pattern: str) -> None:
+        """Ctrl-C until a pattern is printed: one that comes between a prompt and the wait for keys Python overhears."""
+        self.process.send_signal(signal.SIGINT)
+        while not re.search(pattern, self.printed):
+            if select.select([self.ours], [], [], 5)[0]:
+                self.printed += self._read()
+            else:
+                self.process.send_signal(signal.SIGINT)
+
     def type(self, text: str) -> None:
         os.write(self.ours, text.encode())
 
@@ -264,7 +274,7 @@ def test_ctrl_c_on_a_terminal_keeps_what_was_played(tmp_path: Path) -> None:
     there.until(r"\[turn 1 of 6\] > ")
     there.type("Helo\x7flo.\r")  # edited on the line
     there.until(r"\[turn 3 of 6\] > ")
-    there.process.send_signal(signal.SIGINT)
+    there.interrupt("You stopped")
     assert there.end() == 130
     assert "You stopped. What was played (2 turns)" in there.printed
     assert "Traceback" not in there.printed
@@ -289,7 +299,7 @@ def test_ctrl_c_while_a_model_behind_a_server_thinks(tmp_path: Path) -> None:
         there.until(r"\[turn 1 of 6\] > ")
         there.type("Hello.\r")
         there.until("is thinking")
-        there.process.send_signal(signal.SIGINT)
+        there.interrupt("You stopped")
         assert there.end() == 130
     assert (stored(folder)[0].failure, len(stored(folder)[0].turns)) == ("the person stopped", 1)
     assert "Traceback" not in there.printed
