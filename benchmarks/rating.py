@@ -140,7 +140,7 @@ async def _annotator(address: str, link: str, number: int, until: float, seen: L
 
         page = await ask(f"/rate/{link}?PROLIFIC_PID=person{number}")
         page = await ask(f"/rate/{link}/begin", {"csrf": _csrf(page), "participant": f"person{number}"})
-        while time.monotonic() < until and (action := re.search(r'action="(/rate/[^"]+/work/[^"]+)"', page)):
+        while time.monotonic() < until and (action := re.search(r'action="(/rate/[^"]+/now/[^"]+)"', page)):
             fields = {"csrf": _csrf(page), **_scores(draw)}
             await ask(f"{action[1]}/draft", dict(list(fields.items())[:9]))
             again = draw.random() < 0.1

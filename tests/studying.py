@@ -135,7 +135,7 @@ class Visitor:
 
 def action_of(text: str) -> str:
     """Where the rating form of a page is sent."""
-    found = re.search(r'<form method="post" action="(/rate/[^"]+/work/[^"]+)"', text)
+    found = re.search(r'<form method="post" action="(/rate/[^"]+/now/[^"]+)"', text)
     assert found, text
     return html.unescape(found[1])
 

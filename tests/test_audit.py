@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sotopia_files import DATA
 from support import settings as sets
 from support import stored
 
@@ -21,7 +22,7 @@ from sotopia_pi.ratings.records import DIMENSIONS, Rating
 from sotopia_pi.rundir import Run
 from sotopia_pi.store import Store
 
-DATA = Path(__file__).parents[2] / "shared" / "data" / "sotopia_pi" / "human_eval"
+RATED = DATA / "sotopia_pi" / "human_eval"
 PLAY = ('models.policy="fake:"', 'models.expert="scripted:expert"', 'models.partner="scripted:partner"')
 
 
@@ -105,9 +106,9 @@ def test_other_judges_rate_the_same_episodes(tmp_path: Path) -> None:
     assert -1 <= others["alpha"]["value"] < 1
 
 
-@pytest.mark.skipif(not DATA.is_dir(), reason="the published annotations are not here")
+@pytest.mark.skipif(not RATED.is_dir(), reason="the published annotations are not here")
 def test_people_are_held_against_a_judge(tmp_path: Path) -> None:
-    files = ("--people", str(DATA / "BC.csv"), str(DATA / "BC_episodes.jsonl"))
+    files = ("--people", str(RATED / "BC.csv"), str(RATED / "BC_episodes.jsonl"))
     found = audited(tmp_path / "a", "fake:judge", "--n", "8", "--parts", "people", *files)["parts"]["people"]
     assert (found["n_episodes"], found["n_failed"]) == (8, 0)
     assert found["target"]["goal"]["n"] == 8

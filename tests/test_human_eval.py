@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sotopia_files import DATA
 
 from sotopia_pi.cli.main import main
 from sotopia_pi.evaluation.people import SCALES, Annotated, Annotation, compare, summary
@@ -22,7 +23,7 @@ from sotopia_pi.evaluation.reliability import (
 )
 from sotopia_pi.ratings.records import DIMENSIONS
 
-RELEASED = Path(__file__).parent.parent.parent / "shared" / "data" / "sotopia_pi" / "human_eval"
+RELEASED = DATA / "sotopia_pi" / "human_eval"
 #: paper.md, section 3: BEL REL KNO SEC SOC FIN GOAL and overall of the target side.
 PAPER = {
     "base": (5.25, -0.64, 1.23, 0.00, -1.57, 0.09, 2.89, 1.04),

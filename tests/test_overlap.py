@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sotopia_files import DATA
 from support import character
 
 from sotopia_pi import pipeline
@@ -24,7 +25,7 @@ from sotopia_pi.world import Scenario, SocialTask, starter_world
 from sotopia_pi.world.overlap import Limits, Match, OverlapIndex, Text, grams, near_duplicates, text_of, words
 from sotopia_pi.world.overlap_files import read_texts
 
-SOTOPIA = Path(__file__).parent.parent.parent / "shared" / "data" / "sotopia"
+SOTOPIA = DATA / "sotopia"
 BOAT = Text(
     "boat",
     (

@@ -49,10 +49,10 @@ def test_the_whole_way(site: Open) -> None:
     assert "Practice conversation" in page.text and "abc123" not in page.text and "abc123" not in str(page.url)
     page = visitor.post(action_of(page.text), filled(4))
     assert "Not close enough yet" in page.text and "Reference</th>" not in page.text
-    page = visitor.post(action_of(visitor.get(f"/rate/{study.link}/work").text), filled(1))
+    page = visitor.post(action_of(visitor.get(f"/rate/{study.link}/now").text), filled(1))
     assert "You passed the practice" in page.text and "Reference</th>" in page.text
     for number in (1, 2):
-        page = visitor.get(f"/rate/{study.link}/work")
+        page = visitor.get(f"/rate/{study.link}/now")
         assert f"Conversation {number} of 2" in page.text
         assert "Would you take eighteen" in page.text and "Buys her bread elsewhere." in page.text
         page = visitor.post(action_of(page.text), filled())
@@ -75,7 +75,7 @@ def test_errors_come_back_on_the_form_with_nothing_lost(site: Open) -> None:
     assert first and 'name="score-1-goal"' in first[0]
     assert len(re.findall("autofocus", page.text)) == 1
     assert list(store.ratings()) == []
-    again = visitor.get(str(page.url).rsplit("/work", 1)[0] + "/work").text
+    again = visitor.get(str(page.url).rsplit("/now", 1)[0] + "/now").text
     assert "&lt;b&gt;mine&lt;/b&gt;" in again and action_of(again) == action
     assert visitor.post(action, filled()).status_code == 200
     assert len(list(store.ratings())) == 2
@@ -94,7 +94,7 @@ def test_drafts_are_saved_with_and_without_scripts(site: Open) -> None:
     assert "half a thou" in back.text and action_of(back.text) == action
     assert re.search(r'name="score-1-goal" value="8" checked', back.text)
     saved = elsewhere.post(f"{action}/draft", {**partly, "reason-1-goal": "another"})
-    assert "another" in saved.text and str(saved.url).endswith("/work")
+    assert "another" in saved.text and str(saved.url).endswith("/now")
     old = visitor.post(f"{action}/draft", partly)
     assert old.status_code == 403 and "open the study" in old.text
 
@@ -105,10 +105,10 @@ def test_a_browser_without_cookies_is_told_what_to_do(site: Open) -> None:
     visitor = Visitor(app)
     assert "lacks your participant id" in visitor.get(f"/rate/{study.link}").text
     assert visitor.post(f"/rate/{study.link}/begin").status_code == 403
-    assert "What you rate" in visitor.get(f"/rate/{study.link}/work").text
+    assert "What you rate" in visitor.get(f"/rate/{study.link}/now").text
     visitor.client.cookies.set("sotopia_pi_rater", "wrong")
-    assert "What you rate" in visitor.get(f"/rate/{study.link}/work").text
-    assert visitor.post(f"/rate/{study.link}/work/x").status_code == 403
+    assert "What you rate" in visitor.get(f"/rate/{study.link}/now").text
+    assert visitor.post(f"/rate/{study.link}/now/x").status_code == 403
     wrong = visitor.get("/rate/nothing")
     assert wrong.status_code == 404 and "leads to no study" in wrong.text
     store.studies.set_open(study.name, False)
@@ -145,13 +145,13 @@ def test_model_text_is_never_markup(site: Open) -> None:
 def crawl(visitor: Visitor, study: Study) -> None:
     """Everything that an annotator can come by in a study, end page included."""
     page = visitor.begin(study.link, f"person{id(visitor)}")
-    while "/work/" in page.text:
+    while "/now/" in page.text:
         action = action_of(page.text)
         visitor.post(f"{action}/draft", {"score-1-goal": "1"}, headers={"hx-request": "1"})
         visitor.post(action, {"score-1-goal": "wrong"})
         visitor.get(action)
         page = visitor.post(action, filled())
-        page = visitor.get(f"/rate/{study.link}/work")
+        page = visitor.get(f"/rate/{study.link}/now")
     visitor.get(f"/rate/{study.link}?again")
     for link in set(re.findall(r'(?:href|src|action|hx-post)="(/[^"]*)"', "\n".join(visitor.seen))):
         visitor.get(link)
@@ -178,7 +178,7 @@ def test_an_annotator_reaches_nothing_else(site: Open) -> None:
     id = action.rsplit("/", 1)[1]
     for visitor, link in ((two, first.link), (other, second.link)):
         for method, path in (("post", ""), ("post", "/draft")):
-            answer = getattr(visitor, method)(f"/rate/{link}/work/{id}{path}", filled())
+            answer = getattr(visitor, method)(f"/rate/{link}/now/{id}{path}", filled())
             assert answer.status_code == 404 and "no such page for you" in answer.text
         assert visitor.get(f"/rate/{link}/result/{id}").status_code == 404
     assert other.post(action, filled()).status_code == 403, "the session of another study is none here"

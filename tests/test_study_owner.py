@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sotopia_files import DATA
 from studying import MIDDLE, begun, fill, filled, key_of, new_study, played, rate_next
 
 from sotopia_pi.cli.main import main
@@ -53,7 +54,7 @@ def test_the_export_has_the_released_columns(store: Store) -> None:
 
 
 def test_the_header_is_that_of_the_released_file() -> None:
-    released = Path("/work/shared/data/sotopia_pi/human_eval/BC.csv")
+    released = DATA / "sotopia_pi" / "human_eval" / "BC.csv"
     if not released.is_file():
         pytest.skip("the released human ratings are not on this machine")
     with released.open(encoding="utf-8", newline="") as file:

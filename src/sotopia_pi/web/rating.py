@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from sotopia_pi.episodes.records import ActionType, Episode
@@ -245,16 +245,16 @@ def _field(place: int, one: Dimension, values: Mapping[str, str], errors: Mappin
 
 def _moved(request: Request) -> Response:
     """A form's address, opened as a page."""
-    return RedirectResponse(f"/rate/{_desk(request).study.link}/work", status_code=303)
+    return see(request, "rate_work", link=_desk(request).study.link)
 
 
 ROUTES = [
     Route("/rate/{link}", welcome, name="rate_welcome"),
     Route("/rate/{link}/begin", begin, methods=["POST"], name="rate_begin"),
-    Route("/rate/{link}/work", work, name="rate_work"),
-    Route("/rate/{link}/work/{assignment}", submit, methods=["POST"], name="rate_submit"),
-    Route("/rate/{link}/work/{assignment}", _moved),
-    Route("/rate/{link}/work/{assignment}/draft", draft, methods=["POST"], name="rate_draft"),
-    Route("/rate/{link}/work/{assignment}/draft", _moved),
+    Route("/rate/{link}/now", work, name="rate_work"),
+    Route("/rate/{link}/now/{assignment}", submit, methods=["POST"], name="rate_submit"),
+    Route("/rate/{link}/now/{assignment}", _moved),
+    Route("/rate/{link}/now/{assignment}/draft", draft, methods=["POST"], name="rate_draft"),
+    Route("/rate/{link}/now/{assignment}/draft", _moved),
     Route("/rate/{link}/result/{assignment}", result, name="rate_result"),
 ]
