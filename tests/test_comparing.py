@@ -238,18 +238,20 @@ def test_equal_positions_are_paired_in_order_and_each_role_once(rows):
 
 
 def test_people_of_a_study_are_one_rater_with_the_mean_of_their_scores(tmp_path):
-    with opened(tmp_path) as app, TestClient(app) as client:
-        store = app.state.site.places["one"].store
-        row = next(row for row in results() if row.policy == "bc" and row.goal is not None)
-        key = f"bc-{TASKS.index(next(t for t in TASKS if t.id == row.task_id))}-{row.role}-{row.repeat}"
-        given = {"human:pilot/ann": 2.0, "human:pilot/bob": 5.0}
-        store.add_ratings([Rating(episode=key, role=row.role, rater=r, scores={"goal": g}) for r, g in given.items()])
-        text = read(client, "/run/one/agreement?x=human:pilot&y=verifier")
-        assert "verifier against people of pilot (mean)" in text
-        assert f"all policies 1 3.50 {row.goal:.2f} {signed(row.goal - 3.5)} – 1 – fewer than 3 pairs –" in text
-        assert "human:pilot/ann" in text
-        one = read(client, "/run/one/agreement?x=human:pilot/bob&y=verifier")
-        assert f"all policies 1 5.00 {row.goal:.2f}" in one
+    row = next(row for row in results() if row.policy == "bc" and row.goal is not None)
+    key = f"bc-{TASKS.index(next(t for t in TASKS if t.id == row.task_id))}-{row.role}-{row.repeat}"
+    given = {"human:pilot/ann": 2.0, "human:pilot/bob": 5.0}
+    with opened(tmp_path) as app:
+        app.state.site.places["one"].store.add_ratings(
+            [Rating(episode=key, role=row.role, rater=r, scores={"goal": g}) for r, g in given.items()]
+        )
+        with TestClient(app) as client:
+            text = read(client, "/run/one/agreement?x=human:pilot&y=verifier")
+            assert "verifier against people of pilot (mean)" in text
+            assert f"all policies 1 3.50 {row.goal:.2f} {signed(row.goal - 3.5)} – 1 – fewer than 3 pairs –" in text
+            assert "human:pilot/ann" in text
+            one = read(client, "/run/one/agreement?x=human:pilot/bob&y=verifier")
+            assert f"all policies 1 5.00 {row.goal:.2f}" in one
 
 
 def test_axes_are_the_dimensions_own():

@@ -95,11 +95,10 @@ def test_new_and_replayed_episodes_are_found(tmp_path: Path) -> None:
     store, snapshot = opened(tmp_path)
     index = TextIndex(store, tmp_path)
     store.add_episode(episode(TASK, [turn(0, "violets")], "e", stop_reason=None, failure="server down"))
-    live = Live(store)
-    assert hits(index, live.current(), "violets") == "e"
+    assert hits(index, Live(store).current(), "violets") == "e"
     store.drop_failed("collect/bc")
     store.add_episode(episode(TASK, [turn(0, "tulips")], "e", seconds=3.0))
-    snapshot = live.current()
+    snapshot = Live(store).current()
     assert hits(index, snapshot, "tulips") == "e"
     assert hits(index, snapshot, "violets") == ""
     index.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import uuid
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from sotopia_pi.episodes.records import ActionType, Episode
 from sotopia_pi.ratings.combine import combined
 from sotopia_pi.ratings.records import DIMENSIONS, Rating
 from sotopia_pi.store import Store
+from sotopia_pi.web import snapshot
 from sotopia_pi.web.snapshot import Live, Snapshot
 
 TASK, OTHER = price_task(), price_task(number=1)
@@ -135,17 +137,23 @@ def test_an_empty_store_has_no_rows(tmp_path: Path) -> None:
     assert found.stored_rows.tolist() == []
 
 
-def test_a_snapshot_follows_the_store_and_stays_while_nothing_changes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("in_background", [False, True])
+def test_a_snapshot_follows_the_store_and_stays_while_nothing_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_background: bool
+) -> None:
+    monkeypatch.setattr(snapshot, "_SHORT", 0.0 if in_background else math.inf)
+    monkeypatch.setattr(snapshot, "_SHARE", math.inf)
     with Store.open(tmp_path / "run.db") as store:
         live = Live(filled(store))
         before = live.current()
         assert live.current() is before
         with Store.open(tmp_path / "run.db") as other:  # another process
             other.add_episode(episode(TASK, [turn(0, "Hi.")], "d"))
-        found = live.current()
+        live.current()
         live.close()
         found = live.current()
         assert (before.episodes, found.episodes) == (3, 4)
+        assert live.current() is found
 
 
 def test_ratings_of_roles_that_nobody_played_are_left_out(tmp_path: Path) -> None:
