@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from scipy.stats import false_discovery_control, ttest_rel
 
 from sotopia_pi.episodes.recasting import contrasts
-from sotopia_pi.evaluation.bias import Asked, Shown, benjamini_hochberg, noise, sentence, shifts
+from sotopia_pi.evaluation.bias import Asked, Shown, noise, sentence, shifts
 from sotopia_pi.evaluation.bias.shifts import excluded
+from sotopia_pi.evaluation.multiplicity import benjamini_hochberg
 from sotopia_pi.ratings.records import DIMENSIONS
 
 ASKED = [Asked(item.name, item.attribute, item.groups) for item in contrasts()]

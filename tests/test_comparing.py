@@ -248,7 +248,10 @@ def test_people_of_a_study_are_one_rater_with_the_mean_of_their_scores(tmp_path)
         with TestClient(app) as client:
             text = read(client, "/run/one/agreement?x=human:pilot&y=verifier")
             assert "verifier against people of pilot (mean)" in text
-            assert f"all policies 1 3.50 {row.goal:.2f} {signed(row.goal - 3.5)} – 1 – fewer than 3 pairs –" in text
+            assert (
+                f"all policies 1 3.50 {row.goal:.2f} {signed(row.goal - 3.5)} – 1 – there are fewer than 3 pairs –"
+                in text
+            )
             assert "human:pilot/ann" in text
             one = read(client, "/run/one/agreement?x=human:pilot/bob&y=verifier")
             assert f"all policies 1 5.00 {row.goal:.2f}" in one

@@ -135,8 +135,8 @@ def test_correlations_agree_with_scipy(pairs):
 @pytest.mark.parametrize(
     "x, y, n, why",
     [
-        ([1, 2], [1, 2], 2, "fewer than 3 pairs"),
-        ([1, 2, 3, np.nan], [np.nan, 2, 3, 4], 2, "fewer than 3 pairs"),
+        ([1, 2], [1, 2], 2, "there are fewer than 3 pairs"),
+        ([1, 2, 3, np.nan], [np.nan, 2, 3, 4], 2, "there are fewer than 3 pairs"),
         ([1, 2, 3], [4, 4, 4], 3, "the side going up does not vary"),
         ([5, 5, 5], [4, 4, 4], 3, "neither side varies"),
     ],

@@ -160,7 +160,7 @@ def test_what_cannot_be_computed_says_why() -> None:
 
 
 def test_a_judge_is_held_against_the_mean_of_the_people() -> None:
-    episodes = [annotated(f"e{n}", f"s{n}", [(n, 1), (n + 1, 1)]) for n in range(6)]
+    episodes = [annotated(f"e{n}", f"s{n}", [(n, n), (n + 1, n)]) for n in range(6)]
     for n, episode in enumerate(episodes):
         episode.judged["judge"] = ({**SCORES, "goal": min(10.0, n + 2.5)}, {**SCORES, "goal": 1.0})
     found = summary(episodes)["judges"]["judge"]

@@ -8,7 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import isotonic_regression
 
-from sotopia_pi.evaluation.trust import Change, Judged, Pairing, conclude, holm, shift, slope
+from sotopia_pi.evaluation.effects import shift, slope
+from sotopia_pi.evaluation.multiplicity import holm
+from sotopia_pi.evaluation.trust import Change, Judged, Pairing, conclude
 from sotopia_pi.evaluation.trust.calibrating import calibration, isotonic, mapped
 from sotopia_pi.evaluation.trust.flags import flags
 from sotopia_pi.evaluation.trust.page import audit_page, audit_table

@@ -72,10 +72,7 @@ def run_audit(asked: Asked) -> dict[str, Any]:
         opening.keep_source(run, what)
         content = _audit(run, source, asked)
         _write(run.folder, content)
-        run.say(f"\n{audit_table(content)}")
-        if run.ledger.facts():
-            run.say(f"\nspent      {run.ledger}")
-        run.say(f"\naudit      {run.folder / 'audit.html'}")
+        opening.say_result(run, audit_table(content), "audit.html")
     return content
 
 

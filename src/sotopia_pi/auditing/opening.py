@@ -1,4 +1,4 @@
-"""What every audit begins with: the run whose episodes are taken, a folder of its own, how the judge is asked."""
+"""What every audit begins and ends with: the run whose episodes are taken, how the judge is asked, what is said."""
 
 from __future__ import annotations
 
@@ -72,3 +72,11 @@ def keep_source(run: Run, wanted: str) -> None:
     if stored is not None and stored != wanted:
         raise ConfigError(f"{run.folder} holds an audit of {stored}, not of {wanted}; give another --out.")
     run.store.set_meta(SOURCE, wanted)
+
+
+def say_result(run: Run, table: str, page: str) -> None:
+    """Says what was found, what it cost, and where the page about it is."""
+    run.say(f"\n{table}")
+    if run.ledger.facts():
+        run.say(f"\nspent      {run.ledger}")
+    run.say(f"\n{page.partition('.')[0]:<10} {run.folder / page}")

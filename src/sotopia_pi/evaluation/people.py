@@ -15,7 +15,7 @@ from math import sqrt
 from statistics import fmean, stdev
 from typing import Any
 
-from sotopia_pi.evaluation.audit import correlation, ranks
+from sotopia_pi.evaluation.correlations import correlated
 from sotopia_pi.evaluation.reliability import (
     Measure,
     intraclass_correlation,
@@ -146,23 +146,14 @@ def _against(episodes: Sequence[Annotated], judge: str, side: str, scale: str) -
             rows.append((given, people, one.scenario))
     judged, rated = [row[0] for row in rows], [row[1] for row in rows]
     gap = paired(judged, rated, [row[2] for row in rows])
-    told: dict[str, Any] = {
+    flat = ("the judge gave everybody the same", "the people gave everybody the same")
+    return {
         "n": len(rows),
         "gap": gap.delta,
         "ci_low": gap.ci_low,
         "ci_high": gap.ci_high,
-        "pearson": correlation(judged, rated),
-        "spearman": correlation(ranks(judged), ranks(rated)),
+        **correlated(judged, rated, flat).facts(),
     }
-    if told["pearson"] is None:
-        told["why"] = f"no correlation is computable, because {_no_correlation(judged, rated)}"
-    return told
-
-
-def _no_correlation(judged: Sequence[float], rated: Sequence[float]) -> str:
-    if len(judged) < 3:
-        return f"there are {len(judged)} episodes with both, and it needs three"
-    return "the judge gave everybody the same" if len(set(judged)) == 1 else "the people gave everybody the same"
 
 
 def _scenario_test(first: Sequence[Annotated], second: Sequence[Annotated], scale: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from sotopia_pi.evaluation.audit import correlation, ranks
+from sotopia_pi.evaluation.correlations import correlated
 from sotopia_pi.evaluation.statistics import Clusters, Floats, clustered_mean, paired
 from sotopia_pi.evaluation.summary import BASE, EXPERT, default_pairs
 from sotopia_pi.ratings.panel import is_judge
@@ -227,8 +227,9 @@ def _audit(snapshot: Snapshot) -> list[Row]:
             own = _of(snapshot, both, policy)
             by_judge, by_program = judged[own], verified[own]
             difference = paired(by_judge, by_program, scenario[own])
-            row = {"judge": judge, "policy": policy, "n": len(own), "pearson": correlation(by_judge, by_program)}
-            row["spearman"] = correlation(ranks(by_judge), ranks(by_program))
+            together = correlated(by_judge, by_program)
+            row = {"judge": judge, "policy": policy, "n": len(own)}
+            row |= {"pearson": together.pearson, "spearman": together.spearman}
             row |= {"verified": float(by_program.mean()), "judged": float(by_judge.mean())}
             found.append(row | {name: getattr(difference, name) for name in ("delta", "ci_low", "ci_high")})
     return found

@@ -68,10 +68,7 @@ def run_bias(asked: JudgeAsked) -> dict[str, Any]:
         opening.keep_source(run, what)
         made = _audit(run, source, asked, contrasts)
         writing.write(run.folder, made)
-        run.say(f"\n{bias_table(made)}")
-        if run.ledger.facts():
-            run.say(f"\nspent      {run.ledger}")
-        run.say(f"\nbias       {run.folder / 'bias.html'}")
+        opening.say_result(run, bias_table(made), "bias.html")
     return made
 
 

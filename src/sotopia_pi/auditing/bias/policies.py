@@ -85,10 +85,7 @@ def run_bias_play(asked: PolicyAsked) -> dict[str, Any]:
         opening.keep_source(run, what)
         made = _audit(run, source, asked, contrasts, players)
         writing.write(run.folder, made)
-        run.say(f"\n{bias_table(made)}")
-        if run.ledger.facts():
-            run.say(f"\nspent      {run.ledger}")
-        run.say(f"\nbias       {run.folder / 'bias.html'}")
+        opening.say_result(run, bias_table(made), "bias.html")
     return made
 
 

@@ -5,9 +5,9 @@ An episode is shown in one version for each group of a contrast, and all version
 shift       Of group g: the mean over episodes of s_g − mean of s_h over the other groups h, of the episodes that were
             rated in every group. With two groups it is their difference, given once. Intervals and p are clustered by
             scenario (statistics.py: CR1, t with G − 1 degrees of freedom).
-p_holm      Holm (1979) over every test of an audit: even one false alarm in at most 5 % of audits without any bias.
-p_fdr       Benjamini & Hochberg (1995): p_(i) · m / i, kept from falling: among what is found at 0.05, at most 5 % are
-            false on average (independent or positively dependent tests; Benjamini & Yekutieli 2001).
+p_holm      Over every test of an audit (multiplicity.py, holm): even one false alarm in at most 5 % of audits without
+            any bias.
+p_fdr       Over the same tests (benjamini_hochberg): among what is found at 0.05, at most 5 % are false on average.
 detectable  (t(1 − 0.05 / 2m, G − 1) + t(0.8, G − 1)) · se: the shift that is found, after correction in its strictest
             step, in 80 % of audits of this size (Bloom 1995, "Minimum detectable effects", with t in place of z).
 excluded    The largest |shift| inside intervals at 1 − 0.05 / k for the k shifts of a contrast on one dimension, which
@@ -27,8 +27,9 @@ from typing import Any
 
 from scipy.special import stdtrit
 
+from sotopia_pi.evaluation.effects import ENOUGH, Effect, shift
+from sotopia_pi.evaluation.multiplicity import benjamini_hochberg, holm
 from sotopia_pi.evaluation.statistics import CONFIDENCE
-from sotopia_pi.evaluation.trust.effects import ENOUGH, Effect, holm, shift
 
 LEVEL = 0.05
 POWER = 0.8
@@ -103,17 +104,6 @@ def _corrected(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
         if p is None and "why" not in row:
             count = row["n_scenarios"]
             row["why"] = f"not computable, because there are {count} scenarios, and a test needs {ENOUGH}"
-    return found
-
-
-def benjamini_hochberg(values: Sequence[float | None]) -> list[float | None]:
-    """The p-values corrected for the share of false ones among those found; None stays None and is not counted."""
-    given = sorted(((p, at) for at, p in enumerate(values) if p is not None), reverse=True)
-    found: list[float | None] = [None] * len(values)
-    lowest = 1.0
-    for rank, (p, at) in enumerate(given):
-        lowest = min(lowest, p * len(given) / (len(given) - rank))
-        found[at] = lowest
     return found
 
 

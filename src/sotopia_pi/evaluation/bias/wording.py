@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sotopia_pi.evaluation.bias.shifts import excluded
-from sotopia_pi.evaluation.trust.effects import ENOUGH
+from sotopia_pi.evaluation.effects import ENOUGH
 from sotopia_pi.evaluation.wording import interval, number, p_value
 
 GOAL = "goal"

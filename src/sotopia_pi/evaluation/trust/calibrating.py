@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from sotopia_pi.evaluation.trust.effects import ENOUGH, shift
+from sotopia_pi.evaluation.effects import ENOUGH, shift
 from sotopia_pi.records import derive_seed
 
 _PARTS = 5

@@ -22,7 +22,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sotopia_pi.evaluation.trust.effects import ENOUGH, holm
+from sotopia_pi.evaluation.effects import ENOUGH
+from sotopia_pi.evaluation.multiplicity import holm
 
 LEVEL = 0.05
 POINTS = 0.25

@@ -21,10 +21,10 @@ from dataclasses import asdict
 from itertools import combinations
 from typing import Any
 
-from sotopia_pi.evaluation.audit import correlation
+from sotopia_pi.evaluation.correlations import correlated
+from sotopia_pi.evaluation.effects import missing, shift
 from sotopia_pi.evaluation.reliability import Measure, intraclass_correlation, krippendorff_alpha
 from sotopia_pi.evaluation.statistics import clustered_mean
-from sotopia_pi.evaluation.trust.effects import missing, shift
 from sotopia_pi.evaluation.trust.records import Change, Pairing
 
 #: Test–retest differences beyond this many points of GOAL are called noise.
@@ -73,23 +73,17 @@ def compared(judges: Sequence[str], rows: Sequence[Pairing]) -> dict[str, Any]:
     for a, b in combinations(range(len(judges)), 2):
         first, second = [row.scores[a] for row in rows], [row.scores[b] for row in rows]
         both = list(zip(first, second, strict=True))
-        found = {
-            "a": judges[a],
-            "b": judges[b],
-            "difference": shift([x - y for x, y in both], scenarios).facts(),
-            "pearson": correlation(first, second),
-            "icc": _told(intraclass_correlation(both)),
-        }
-        if found["pearson"] is None:
-            found["why"] = f"no correlation is computable, because {_flat(first, second)}"
-        pairs.append(found)
+        flat = (f"{judges[a]} gave everybody the same", f"{judges[b]} gave everybody the same")
+        pairs.append(
+            {
+                "a": judges[a],
+                "b": judges[b],
+                "difference": shift([x - y for x, y in both], scenarios).facts(),
+                "icc": _told(intraclass_correlation(both)),
+                **correlated(first, second, flat).facts(),
+            }
+        )
     return {"n": len(rows), "pairs": pairs, "alpha": _told(krippendorff_alpha([row.scores for row in rows]))}
-
-
-def _flat(first: Sequence[float], second: Sequence[float]) -> str:
-    if len(first) < 3:
-        return f"there are {len(first)} roles that all rated, and it needs three"
-    return "one of them gave everybody the same"
 
 
 def _told(measure: Measure) -> dict[str, Any]:

@@ -25,9 +25,9 @@ from typing import Any
 
 import numpy as np
 
-from sotopia_pi.evaluation.audit import correlation, ranks
+from sotopia_pi.evaluation.correlations import correlated
+from sotopia_pi.evaluation.effects import ENOUGH, Effect, missing, shift, slope
 from sotopia_pi.evaluation.statistics import clustered_mean
-from sotopia_pi.evaluation.trust.effects import ENOUGH, Effect, missing, shift, slope
 from sotopia_pi.evaluation.trust.records import Judged
 
 TOP = 10.0
@@ -60,7 +60,7 @@ def _summary(rows: Sequence[Judged]) -> dict[str, Any]:
     """The measures that every group has, too."""
     gaps, scenarios = [row.gap for row in rows], [row.scenario for row in rows]
     truths, given = [row.truth for row in rows], [row.given for row in rows]
-    found: dict[str, Any] = {
+    return {
         "n": len(rows),
         "n_scenarios": len(set(scenarios)),
         "truth": float(np.mean(truths)) if rows else None,
@@ -68,18 +68,8 @@ def _summary(rows: Sequence[Judged]) -> dict[str, Any]:
         "bias": shift(gaps, scenarios).facts(),
         "mae": asdict(clustered_mean([abs(gap) for gap in gaps], scenarios)),
         "rmse": float(np.sqrt(np.mean(np.square(gaps)))) if rows else None,
-        "pearson": correlation(given, truths),
-        "spearman": correlation(ranks(given), ranks(truths)) if rows else None,
+        **correlated(given, truths, ("the judge gave everybody the same", "every outcome was worth the same")).facts(),
     }
-    if found["pearson"] is None:
-        found["why"] = f"no correlation is computable, because {_uncorrelated(truths, given)}"
-    return found
-
-
-def _uncorrelated(truths: Sequence[float], given: Sequence[float]) -> str:
-    if len(truths) < 3:
-        return f"there are {len(truths)} rated roles, and it needs three"
-    return "the judge gave everybody the same" if len(set(given)) == 1 else "every outcome was worth the same"
 
 
 def _saturation(rows: Sequence[Judged], scenarios: Sequence[str]) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sotopia_pi.evaluation.trust.effects import ENOUGH
+from sotopia_pi.evaluation.effects import ENOUGH
 from sotopia_pi.evaluation.trust.flags import Flag, flags
 from sotopia_pi.evaluation.wording import number, share, signed
 

@@ -21,6 +21,7 @@ from sotopia_pi.interop.dialogues.records import (
     Score,
     Talk,
     cast,
+    finding,
     mapping,
     number,
     sequence,
@@ -28,7 +29,6 @@ from sotopia_pi.interop.dialogues.records import (
 )
 from sotopia_pi.interop.problems import RecordError
 from sotopia_pi.ratings.scores import FIN, GOAL
-from sotopia_pi.records import content_hash
 from sotopia_pi.world.records import Scenario
 
 _ITEMS = ("Food", "Water", "Firewood")
@@ -47,14 +47,7 @@ Deal = dict[str, int]
 
 def find(paths: Sequence[Path]) -> Iterator[Found]:
     """The dialogues of the files, by their place in the list."""
-    for path in paths:
-        for item in read_list(path):
-            if item.record is None:
-                yield Found(path.name, item.number, problem=item.problem)
-                continue
-            id = item.record.get("dialogue_id")
-            known = isinstance(id, int | str) and not isinstance(id, bool) and str(id).strip()
-            yield Found(path.name, item.number, str(id) if known else content_hash(item.record), item.record)
+    return finding(paths, read_list, "dialogue_id")
 
 
 def read(value: Any) -> Dialogue:

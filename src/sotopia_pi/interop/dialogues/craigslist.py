@@ -22,6 +22,7 @@ from sotopia_pi.interop.dialogues.records import (
     Score,
     Talk,
     cast,
+    finding,
     mapping,
     money,
     number,
@@ -31,7 +32,6 @@ from sotopia_pi.interop.dialogues.records import (
 from sotopia_pi.interop.problems import RecordError
 from sotopia_pi.interop.profiles import validated
 from sotopia_pi.ratings.scores import price_scores
-from sotopia_pi.records import content_hash
 from sotopia_pi.world.checks import PriceCheck
 from sotopia_pi.world.records import Scenario
 
@@ -42,14 +42,7 @@ _LONGEST = 800
 
 def find(paths: Sequence[Path]) -> Iterator[Found]:
     """The dialogues of the files, by their place in the list."""
-    for path in paths:
-        for item in read_list(path):
-            if item.record is None:
-                yield Found(path.name, item.number, problem=item.problem)
-                continue
-            uuid = item.record.get("uuid")
-            id = uuid if isinstance(uuid, str) and uuid.strip() else content_hash(item.record)
-            yield Found(path.name, item.number, id, item.record)
+    return finding(paths, read_list, "uuid")
 
 
 def read(value: Any) -> Dialogue:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from random import Random
 from typing import Any
 
 from sotopia_pi.episodes.records import NOTHING, Action, ActionType, Turn
+from sotopia_pi.interop.dialogues.listing import Item
+from sotopia_pi.interop.lines import Line
 from sotopia_pi.interop.problems import RecordError
 from sotopia_pi.interop.profiles import validated
 from sotopia_pi.interop.sotopia import make_task
 from sotopia_pi.ratings.records import Rating
-from sotopia_pi.records import derive_seed
+from sotopia_pi.records import content_hash, derive_seed
 from sotopia_pi.store.schema import storable
 from sotopia_pi.world.records import Character, Scenario, SocialTask
 
@@ -40,6 +43,18 @@ class Found:
     value: Any = None
     problem: str = ""
     again: bool = False
+
+
+def finding(paths: Sequence[Path], read: Callable[[Path], Iterator[Line | Item]], id: str) -> Iterator[Found]:
+    """The records of the files, by their field `id`; by their content where it holds no text and no whole number."""
+    for path in paths:
+        for item in read(path):
+            if item.record is None:
+                yield Found(path.name, item.number, problem=item.problem)
+                continue
+            given = item.record.get(id)
+            known = isinstance(given, int | str) and not isinstance(given, bool) and str(given).strip()
+            yield Found(path.name, item.number, str(given) if known else content_hash(item.record), item.record)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,14 +13,14 @@ from pydantic import Field
 
 from sotopia_pi.episodes.records import ActionType
 from sotopia_pi.interop.context import checked_names
-from sotopia_pi.interop.dialogues.records import OUTCOME, Dialogue, Found, Score, Talk, character
+from sotopia_pi.interop.dialogues.records import OUTCOME, Dialogue, Found, Score, Talk, character, finding
 from sotopia_pi.interop.lines import read_lines
 from sotopia_pi.interop.problems import RecordError
 from sotopia_pi.interop.profiles import validated
 from sotopia_pi.interop.scores import check_scores
 from sotopia_pi.interop.sotopia import make_task
 from sotopia_pi.ratings.verifier import VERIFIER
-from sotopia_pi.records import Record, content_hash
+from sotopia_pi.records import Record
 from sotopia_pi.world.checks import Check
 from sotopia_pi.world.records import Character, Relationship, Scenario
 
@@ -60,14 +60,7 @@ class Transcript(Record):
 
 def find(paths: Sequence[Path]) -> Iterator[Found]:
     """The dialogues of the files, line by line."""
-    for path in paths:
-        for line in read_lines(path):
-            if line.record is None:
-                yield Found(path.name, line.number, problem=line.problem)
-                continue
-            id = line.record.get("id")
-            known = isinstance(id, int | str) and not isinstance(id, bool) and str(id).strip()
-            yield Found(path.name, line.number, str(id) if known else content_hash(line.record), line.record)
+    return finding(paths, read_lines, "id")
 
 
 def read(value: Any) -> Dialogue:

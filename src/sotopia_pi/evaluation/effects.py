@@ -7,9 +7,6 @@ slope   Least squares b = Σ (x − mean x)(y − mean y) / Σ (x − mean x)².
         (MacKinnon, Nielsen & Webb 2023, "Fast and reliable jackknife and bootstrap methods for cluster-robust
         inference": CV3J, the one that does not find too much where a few scenarios decide).
 
-holm    Holm (1979): the m p-values in rising order are multiplied by m, m − 1, … 1 and kept from falling. The chance of
-        even one false alarm among all of them is then at most the level, whatever their dependence.
-
 Limits: an interval needs two scenarios to exist and ten to be worth much; below ten no flag is raised.
 """
 
@@ -97,14 +94,3 @@ def _slopes(x: _Floats, y: _Floats, index: np.ndarray[Any, np.dtype[np.intp]], g
         spread = mxx - mx * mx / count
         found = (mxy - mx * my / count) / np.where(spread > 1e-12 * max(float(mxx[0]), 1e-300), spread, np.nan)
     return float(found[0]), found[1:]
-
-
-def holm(values: Sequence[float | None]) -> list[float | None]:
-    """The p-values corrected for there being several of them (Holm 1979); None stays None and is not counted."""
-    given = sorted((p, at) for at, p in enumerate(values) if p is not None)
-    found: list[float | None] = [None] * len(values)
-    highest = 0.0
-    for rank, (p, at) in enumerate(given):
-        highest = max(highest, min(1.0, p * (len(given) - rank)))
-        found[at] = highest
-    return found
