@@ -164,7 +164,7 @@ def test_more_may_be_asked_for_later(tmp_path: Path) -> None:
 
 
 @given(cut=st.floats(0, 1))
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 def test_a_generation_cut_anywhere_continues_to_the_same_end(
     tmp_path_factory: pytest.TempPathFactory, cut: float
 ) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sotopia_files import (
     IDS,
@@ -208,7 +208,7 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     return [at for key, item in inner for at in ((*path, key), *places(item, (*path, key)))]
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=300)
 @given(st.data())
 def test_a_record_is_read_or_refused_whatever_stands_in_it(data: st.DataObject) -> None:
     record = deepcopy(data.draw(st.sampled_from([episode(), printed(), OURS])))

@@ -254,7 +254,7 @@ def test_hostile_text_can_be_written(tmp_path):
     assert json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))["title"].startswith("<script>")
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.text(st.characters(), max_size=40))
 def test_no_text_breaks_the_page_or_the_figure(text):
     row = results(scenarios=2, failing=0)[0]

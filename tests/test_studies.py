@@ -378,6 +378,4 @@ class Queue(RuleBasedStateMachine):
 
 
 TestQueue = Queue.TestCase
-TestQueue.settings = settings(
-    max_examples=15, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
-)
+TestQueue.settings = settings(max_examples=15, stateful_step_count=30, suppress_health_check=list(HealthCheck))
