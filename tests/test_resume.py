@@ -67,7 +67,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-@pytest.mark.parametrize("kills", [(1, 17, 60, TOTAL - 20)], ids=str)
+@pytest.mark.parametrize("kills", [(17, TOTAL - 20), pytest.param((0, 1, 18, 60), marks=pytest.mark.slow)], ids=str)
 def test_killed_run_ends_as_if_never_killed(kills: tuple[int, ...], whole: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     arguments = ["run", "--quiet", "--out", str(out)]
