@@ -28,7 +28,7 @@ from sotopia_files import (
     reward,
     write,
 )  # fmt: skip
-from support import start, stored
+from support import start, stored, wait_until
 
 from sotopia_pi.cli.main import main
 from sotopia_pi.errors import StoreError
@@ -179,8 +179,7 @@ def test_a_killed_import_is_completed_by_the_next(tmp_path: Path) -> None:
     out = tmp_path / "run"
     arguments = ["import", "episodes", str(path), "--out", str(out), "--quiet"]
     process = start(*arguments)
-    while stored(out) < 200:
-        assert process.poll() is None, process.communicate()
+    wait_until(lambda: stored(out) >= 200, process)
     process.kill()
     process.communicate()
     found = stored(out)
