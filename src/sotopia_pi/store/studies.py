@@ -55,6 +55,13 @@ class Studies:
         with self._database.reading() as connection:
             return list(connection.scalars(query))
 
+    def played(self, stage: str) -> list[tuple[str, tuple[str, ...], str | None]]:
+        """Task, players and failure of every episode of a stage, by key."""
+        columns = (EPISODES.c.task_id, EPISODES.c.players, EPISODES.c.failure)
+        query = select(*columns).where(EPISODES.c.stage == stage).order_by(EPISODES.c.key)
+        with self._database.reading() as connection:
+            return [(row.task_id, tuple(row.players), row.failure) for row in connection.execute(query)]
+
     def create(self, study: Study, items: Sequence[Item]) -> None:
         """Stores a study with its episodes, which must be stored already. StoreError if the name is taken."""
         with self._database.writing(alone=True) as connection:

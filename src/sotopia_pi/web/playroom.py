@@ -17,7 +17,7 @@ from time import sleep
 from typing import cast
 
 from sotopia_pi import playing
-from sotopia_pi.config import EXPERT, PARTNER, Config
+from sotopia_pi.config import EXPERT, PARTNER, PLAYED, Config
 from sotopia_pi.episodes.agents import Player
 from sotopia_pi.episodes.people import Sight, Sitting
 from sotopia_pi.episodes.records import Episode
@@ -51,6 +51,7 @@ class Table:
     role: int
     name: str
     opponent: Opponent
+    stage: str = PLAYED
     sitting: Sitting | None = None
     episode: Episode | None = None
     ratings: tuple[Rating, ...] = ()
@@ -100,11 +101,22 @@ class Playroom:
         self._open = ExitStack()
         self._opening = threading.Lock()
         self._judging = asyncio.Lock()
+        #: Held by who looks whether somebody sits already and then seats them.
+        self.seating = asyncio.Lock()
 
     @property
     def playing(self) -> int:
         """How many sit at tables now."""
         return sum(table.running for table in list(self._tables.values()))
+
+    @property
+    def full(self) -> bool:
+        """Whether all places are taken."""
+        return self.playing >= self.most
+
+    def tables(self, place: Place) -> list[Table]:
+        """The tables of a place, oldest first."""
+        return [table for table in list(self._tables.values()) if table.place == place.name]
 
     def table(self, place: Place, id: str) -> Table | None:
         """The table of this id at this place."""
@@ -124,12 +136,14 @@ class Playroom:
         own = playing.known(self.run(place)) if place.config else [PARTNER, EXPERT]
         return list(dict.fromkeys((*own, *given)))
 
-    async def seat(self, place: Place, task: SocialTask, role: int, name: str, opponent: Opponent) -> Table:
+    async def seat(
+        self, place: Place, task: SocialTask, role: int, name: str, opponent: Opponent, stage: str = PLAYED
+    ) -> Table:
         """Begins a sitting. ConfigError when all places are taken."""
         run = await asyncio.to_thread(self.run, place)
-        if self.playing >= self.most:
+        if self.full:
             raise ConfigError(f"{self.most} people are playing already; wait until one of them is done.")
-        table = Table(secrets.token_urlsafe(18), place.name, run, task, role, name, opponent)
+        table = Table(secrets.token_urlsafe(18), place.name, run, task, role, name, opponent, stage)
         self._forget()
         self._tables[table.id] = table
         table.work = asyncio.create_task(self._play(table))
@@ -156,7 +170,8 @@ class Playroom:
         """Plays, stores and rates; an error is what the table's page then says."""
         try:
             player = await self._player(table)
-            sitting = playing.sit(table.run, table.task, table.role, table.name, table.opponent, player, idle=self.idle)
+            who = (table.role, table.name, table.opponent)
+            sitting = playing.sit(table.run, table.task, *who, player, idle=self.idle, stage=table.stage)
             table.sitting = sitting
             if table.stopped:
                 sitting.stop(table.stopped)
