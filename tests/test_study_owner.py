@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import re
 import tomllib
 from collections import Counter
@@ -112,11 +113,18 @@ def test_what_cannot_be_a_study_is_refused(store: Store) -> None:
         choosing.create(store, "a", usual, ["nothing"])
     with pytest.raises(ConfigError, match="besides those of its qualification"):
         choosing.create(store, "a", usual, keys, dict.fromkeys(keys, MIDDLE))
+    with pytest.raises(ConfigError, match="name the role 2; its roles are 0, 1"):
+        choosing.create(store, "a", usual, keys[1:], {keys[0]: {"1": {"goal": 8.0}, "2": {"goal": 3.0}}})
+    with pytest.raises(ConfigError, match="are of no dimension of the study; those are believability"):
+        choosing.create(store, "a", usual, keys[1:], {keys[0]: {"1": {"joy": 8.0}}})
     choosing.create(store, "a", usual, keys)
     with pytest.raises(StoreError, match="already: choose another name"):
         choosing.create(store, "a", usual, keys)
     with pytest.raises(ConfigError, match="annotator is not a setting of a study"):
         choosing.settings_from({"annotator": 3}, "s.toml")
+    for unmeasured in ({"qualification": {"tolerance": math.inf}}, {"reannotation": {"threshold": math.nan}}):
+        with pytest.raises(ConfigError, match="finite number"):
+            choosing.settings_from(unmeasured, "s.toml")
     with pytest.raises(ConfigError, match="web address"):
         choosing.settings_from({"done": {"url": "javascript:alert(1)"}}, "s.toml")
 
