@@ -98,7 +98,7 @@ async def begin(request: Request) -> Response:
         task, opponent = await asyncio.to_thread(_wanted, here, room, given, tuple(site(request).opponents))
         table = await room.seat(here, task, int(given["role"]), given.get("name", ""), opponent)
     except SotopiaError as error:
-        kept = {key: given[key] for key in ("group", "role", "opponent", "name") if key in given}
+        kept = {key: given[key] for key in ("task", "group", "role", "opponent", "name") if key in given}
         return await asyncio.to_thread(_choosing, request, kept, str(error))
     return see(request, "sitting", place=here.name, session=table.id)
 
@@ -162,7 +162,7 @@ def stop(request: Request) -> Response:
 def _answer(request: Request, table: Table) -> Response:
     """After a form: the conversation itself to htmx, to other browsers a page that may be reloaded."""
     until = monotonic() + PATIENCE
-    while table.running and (seen := table.sight) and not seen.asked and (left := until - monotonic()) > 0:
+    while table.running and (seen := table.sight) and not table.asked and (left := until - monotonic()) > 0:
         table.wait(seen, min(left, _LOOK))
     if "hx-request" in request.headers:
         return _show(request, table)
@@ -170,7 +170,7 @@ def _answer(request: Request, table: Table) -> Response:
 
 
 def _show(request: Request, table: Table, fault: str | None = None, words: str = "") -> Response:
-    seen, sight = table.view, table.sight
+    seen = table.view
     partial = "hx-request" in request.headers
     episode = table.episode
     answer = page(
@@ -182,9 +182,9 @@ def _show(request: Request, table: Table, fault: str | None = None, words: str =
         view=seen,
         parts=briefing(seen),
         said=[(event.role == seen.role, called(seen, event.role), *told(event)) for event in seen.history],
-        asked=bool(sight and sight.asked),
-        loading=sight is None,
-        waiting=table.running and not (sight and sight.asked),
+        asked=table.asked,
+        loading=table.sight is None,
+        waiting=table.running and not table.asked,
         kinds=[(kind.value, label) for kind, label in KINDS.items()],
         fault=fault,
         words=words,
@@ -197,7 +197,7 @@ def _show(request: Request, table: Table, fault: str | None = None, words: str =
 
 def _end(table: Table, episode: Episode) -> dict[str, Any]:
     """How it ended, and the scores; what a rater says of the other role is left to the episode's own page."""
-    why = ENDS[episode.stop_reason] if episode.stop_reason else f"It failed: {episode.failure}."
+    why = ENDS[episode.stop_reason] if episode.stop_reason else _failed(episode.failure or "")
     rows = []
     for rating in table.ratings:
         own = rating.role == table.role
@@ -205,6 +205,10 @@ def _end(table: Table, episode: Episode) -> dict[str, Any]:
         reason = rating.reasons.get("goal", "") if own and rating.rater == VERIFIER else ""
         rows.append(("You" if own else "The other", rating.rater, scores or f"not rated, {rating.failure}", reason))
     return {"why": why, "rows": rows, "key": episode.key, "completed": episode.completed}
+
+
+def _failed(cause: str) -> str:
+    return "You stopped." if cause == STOPPED else f"It failed: {cause.rstrip('.')}."
 
 
 ROUTES = [

@@ -70,6 +70,12 @@ class Table:
         return self.sitting.sight if self.sitting else None
 
     @property
+    def asked(self) -> bool:
+        """Whether it is the person's turn."""
+        sight = self.sight
+        return sight is not None and sight.asked and self.stopped is None
+
+    @property
     def view(self) -> View:
         """The role's view now."""
         sight = self.sight
