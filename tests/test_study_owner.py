@@ -7,6 +7,7 @@ import io
 import json
 import math
 import re
+import sqlite3
 import tomllib
 from collections import Counter
 from collections.abc import Iterator
@@ -127,6 +128,18 @@ def test_what_cannot_be_a_study_is_refused(store: Store) -> None:
             choosing.settings_from(unmeasured, "s.toml")
     with pytest.raises(ConfigError, match="web address"):
         choosing.settings_from({"done": {"url": "javascript:alert(1)"}}, "s.toml")
+
+
+def test_a_study_that_cannot_be_read_is_an_error_with_a_sentence(tmp_path: Path) -> None:
+    with Store.open(tmp_path / "run.db") as store:
+        choosing.create(store, "a", StudySettings(), fill(store, 1))
+    with sqlite3.connect(tmp_path / "run.db") as connection:
+        connection.execute("UPDATE studies SET settings = '{\"annotators\": 0}'")
+    connection.close()
+    with Store.open(tmp_path / "run.db") as store:
+        for read in (store.studies.all, lambda: store.studies.find("a")):
+            with pytest.raises(StoreError, match="holds a record that cannot be read"):
+                read()
 
 
 def test_references_come_from_a_rater_or_a_file(store: Store, tmp_path: Path) -> None:

@@ -97,7 +97,7 @@ class Assignments:
         with self._database.reading() as connection:
             row = connection.execute(select(STUDY_ASSIGNMENTS).where(*_of(annotator), _COLUMNS.id == id)).mappings()
             found = row.one_or_none()
-        return None if found is None else _assignment(found)
+            return None if found is None else _assignment(found)
 
     def save_draft(self, study: Study, annotator: Annotator, id: str, draft: dict[str, str], now: float) -> bool:
         """Keeps what has been filled in so far and renews the lease; False once it is submitted or not theirs."""
