@@ -15,6 +15,7 @@ from serving import serving
 from starlette.testclient import TestClient
 from support import character, price_task
 
+from sotopia_pi import playing
 from sotopia_pi.config import parse
 from sotopia_pi.episodes.records import Episode
 from sotopia_pi.models.fake import FakeModel
@@ -250,6 +251,19 @@ def test_a_model_that_is_dead_or_cannot_be_opened(tmp_path: Path, monkeypatch: p
         assert "The conversation could not go on." in page
         assert "none.json" in page
     assert not stored(folder)
+
+
+def test_an_error_that_nobody_expected_frees_the_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def breaking(*_: object) -> None:
+        raise MemoryError
+
+    with visiting(new_run(tmp_path)) as kim:
+        with monkeypatch.context() as patched:
+            patched.setattr(playing, "opened_opponent", breaking)
+            page = kim.get(kim.begin())
+        assert "The conversation broke off (MemoryError); the server's terminal says why." in page
+        assert "0 of 16 places" in kim.get("/run/small/play")
+        assert "it is your turn" in kim.get(kim.begin())
 
 
 def test_a_model_server_that_was_down_can_be_played_with_once_it_is_up(tmp_path: Path) -> None:
