@@ -113,7 +113,7 @@ def test_a_slow_model_is_waited_for_and_can_be_stopped(
         page.get_by_text("the other is thinking").wait_for()
         check_accessible(page)
         page.get_by_role("button", name="Stop here").click()
-        page.get_by_text("It failed: the person stopped.").wait_for()
+        page.get_by_text("You stopped.").wait_for()
     assert [(episode.failure, len(episode.turns)) for episode in stored(folder)] == [("the person stopped", 1)]
 
 

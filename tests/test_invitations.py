@@ -90,7 +90,7 @@ def test_a_pseudonym_is_of_the_id_and_the_seal_of_the_pseudonym() -> None:
     name = study.pseudonym("kim@example.org")
     assert name == study.pseudonym("kim@example.org")
     assert name not in (study.pseudonym("lee"), other.pseudonym("kim@example.org"))
-    assert study.pseudonym() != study.pseudonym()
+    assert study.pseudonym("", "a browser") != study.pseudonym("a browser")
     assert study.known(study.sealed(name)) == name
     for wrong in (
         "",

@@ -90,9 +90,9 @@ class Invitation(Record):
         found = (parameters.get(name, "").strip() for name in self.participant_parameters)
         return next((value[:500] for value in found if value), "")
 
-    def pseudonym(self, participant: str = "") -> str:
-        """The name of a participant, always the same one; without an id that of somebody new."""
-        return self._hashed("pseudonym", participant or f"\n{secrets.token_hex(16)}", 10)
+    def pseudonym(self, participant: str, visitor: str = "") -> str:
+        """The name of a participant, always the same one; without an id that of a visitor's browser."""
+        return self._hashed("pseudonym", participant or f"\n{visitor}", 10)  # a line break: no platform's id
 
     def sealed(self, pseudonym: str) -> str:
         """A cookie that proves who its bearer is."""

@@ -36,7 +36,7 @@ class Qualification(Record):
     `tolerance` of it (paper.md section 3: all of them, within 2).
     """
 
-    tolerance: float = Field(default=2, ge=0)
+    tolerance: float = Field(default=2, ge=0, allow_inf_nan=False)
     share: float = Field(default=1.0, gt=0, le=1)
     attempts: int = Field(default=2, ge=1, le=20)
 
@@ -48,7 +48,7 @@ class Reannotation(Record):
     """
 
     dimension: str = "goal"
-    threshold: float = Field(default=5, ge=0)
+    threshold: float = Field(default=5, ge=0, allow_inf_nan=False)
     maximum: int = Field(default=3, ge=1, le=50)
 
 

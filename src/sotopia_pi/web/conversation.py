@@ -77,7 +77,7 @@ def stop(request: Request, table: Table, frame: Frame) -> Response:
 def _answer(request: Request, table: Table, frame: Frame) -> Response:
     """After a form: the conversation itself to htmx, to other browsers a page that may be reloaded."""
     until = monotonic() + PATIENCE
-    while table.running and (seen := table.sight) and not seen.asked and (left := until - monotonic()) > 0:
+    while table.running and (seen := table.sight) and not table.asked and (left := until - monotonic()) > 0:
         table.wait(seen, min(left, _LOOK))
     if "hx-request" in request.headers:
         return show(request, table, frame)
@@ -86,7 +86,7 @@ def _answer(request: Request, table: Table, frame: Frame) -> Response:
 
 def show(request: Request, table: Table, frame: Frame, fault: str | None = None, words: str = "") -> Response:
     """The conversation as it is now; to htmx only the part that changes."""
-    seen, sight = table.view, table.sight
+    seen = table.view
     partial = "hx-request" in request.headers
     episode = table.episode
     answer = page(
@@ -97,9 +97,9 @@ def show(request: Request, table: Table, frame: Frame, fault: str | None = None,
         view=seen,
         parts=briefing(seen),
         said=[(event.role == seen.role, called(seen, event.role), *told(event)) for event in seen.history],
-        asked=bool(sight and sight.asked),
-        loading=None if sight else table.opponent.name,
-        waiting=table.running and not (sight and sight.asked),
+        asked=table.asked,
+        loading=None if table.sight else table.opponent.name,
+        waiting=table.running and not table.asked,
         judging=table.judging and not frame.guest,
         broken=_broken(table, frame.guest),
         kinds=[(kind.value, label) for kind, label in KINDS.items()],
@@ -124,9 +124,9 @@ def _end(table: Table, episode: Episode, guest: bool) -> dict[str, Any]:
     if episode.stop_reason:
         why = ENDS[episode.stop_reason]
     elif guest:
-        why = "You stopped it." if episode.failure == STOPPED else "It broke off, and that may not be your fault."
+        why = "You stopped." if episode.failure == STOPPED else "It broke off, and that may not be your fault."
     else:
-        why = f"It failed: {episode.failure}."
+        why = "You stopped." if episode.failure == STOPPED else f"It failed: {(episode.failure or '').rstrip('.')}."
     rows = []
     for rating in () if guest else table.ratings:
         own = rating.role == table.role

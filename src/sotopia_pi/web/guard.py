@@ -133,7 +133,9 @@ class Guard:
             return None
         if ANNOTATOR in request.state.cookies and not (self._token and request.state.owner):
             raise Refused(
-                403, "This browser takes part in a study, and participants reach only the pages of their study."
+                403,
+                "This browser takes part in a study, and participants reach only the pages of their study. "
+                "To see the other pages, use a private window or another browser, or delete this site's cookies.",
             )
         if not request.state.owner:
             if request.method == "GET" and "authorization" not in request.headers:

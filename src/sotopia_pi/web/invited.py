@@ -18,7 +18,7 @@ from sotopia_pi.errors import ConfigError, SotopiaError, StoreError
 from sotopia_pi.studies.invitations import Game, Invitation, Played, by_link, completed, next_game, played_games
 from sotopia_pi.web import conversation
 from sotopia_pi.web.conversation import Frame
-from sotopia_pi.web.guard import ANNOTATOR, KEPT, cookie
+from sotopia_pi.web.guard import ANNOTATOR, KEPT, VISITOR, cookie
 from sotopia_pi.web.places import Place
 from sotopia_pi.web.playroom import Table, playroom
 from sotopia_pi.web.rendering import page
@@ -64,7 +64,7 @@ def begin(request: Request) -> Response:
     participant = form(request).get("participant", "").strip()[:500]
     if invitation.participant_required and not participant:
         refused("Open the invitation from the platform that sent it: this address lacks your participant id.", 403)
-    sealed = invitation.sealed(invitation.pseudonym(participant))
+    sealed = invitation.sealed(invitation.pseudonym(participant, request.state.cookies.get(VISITOR, "")))
     answer = see(request, "sit_now", link=invitation.link)
     answer.headers.append("set-cookie", cookie(request, SESSION, sealed, f"/sit/{invitation.link}", KEPT))
     answer.headers.append("set-cookie", cookie(request, ANNOTATOR, "1"))

@@ -85,7 +85,7 @@ async def begin(request: Request) -> Response:
         task, opponent = await asyncio.to_thread(_wanted, here, room, given, tuple(site(request).opponents))
         table = await room.seat(here, task, int(given["role"]), given.get("name", ""), opponent)
     except SotopiaError as error:
-        kept = {key: given[key] for key in ("group", "role", "opponent", "name") if key in given}
+        kept = {key: given[key] for key in ("task", "group", "role", "opponent", "name") if key in given}
         return await asyncio.to_thread(_choosing, request, kept, str(error))
     return see(request, "sitting", place=here.name, session=table.id)
 

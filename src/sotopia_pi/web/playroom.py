@@ -8,6 +8,7 @@ that touches a disk is done off the loop.
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 import threading
 from contextlib import ExitStack
@@ -37,6 +38,7 @@ IDLE = 1_800.0
 SERVER_STOPPED = "the server was stopped"
 
 _ROOM = "playroom"
+_LOG = logging.getLogger(__name__)
 _MAKING = threading.Lock()
 
 
@@ -71,6 +73,12 @@ class Table:
         return self.sitting.sight if self.sitting else None
 
     @property
+    def asked(self) -> bool:
+        """Whether it is the person's turn."""
+        sight = self.sight
+        return sight is not None and sight.asked and self.stopped is None
+
+    @property
     def view(self) -> View:
         """The role's view now."""
         sight = self.sight
@@ -82,6 +90,12 @@ class Table:
             self.sitting.wait(seen, seconds)
         else:  # it is over and being stored
             sleep(seconds)
+
+    def ended(self, work: asyncio.Task[None]) -> None:
+        """Frees the place when the work met an error that is nobody's expected one, such as memory that ran out."""
+        if not work.cancelled() and (error := work.exception()) is not None:
+            _LOG.error("a conversation broke off", exc_info=error)
+            self.fault = f"The conversation broke off ({type(error).__name__}); the server's terminal says why."
 
     def stop(self, why: str) -> None:
         """Ends the sitting as failed, also one whose model is still loading."""
@@ -147,6 +161,7 @@ class Playroom:
         self._forget()
         self._tables[table.id] = table
         table.work = asyncio.create_task(self._play(table))
+        table.work.add_done_callback(table.ended)
         return table
 
     async def close(self) -> None:
@@ -199,11 +214,12 @@ class Playroom:
         key = (table.place, table.opponent.name)
         if key not in self._models:
             self._models[key] = asyncio.create_task(asyncio.to_thread(self._load, table.run, table.opponent))
+        model = self._models[key]
         try:
-            return await asyncio.shield(self._models[key])
-        except SotopiaError:
-            self._models.pop(key, None)  # the next one to ask tries again
-            raise
+            return await asyncio.shield(model)
+        finally:
+            if model.done() and (model.cancelled() or model.exception()):
+                self._models.pop(key, None)  # the next one to ask tries again
 
     def _load(self, run: Run, opponent: Opponent) -> Player:
         with ExitStack() as stack:

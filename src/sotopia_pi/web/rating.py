@@ -19,7 +19,7 @@ from sotopia_pi.ratings.dimensions import Dimension
 from sotopia_pi.studies.answers import fields_of, reason_field, score_field
 from sotopia_pi.studies.desk import Desk, Step
 from sotopia_pi.studies.records import LONGEST_REASON, Annotator, Assignment
-from sotopia_pi.web.guard import ANNOTATOR, KEPT, cookie
+from sotopia_pi.web.guard import ANNOTATOR, KEPT, VISITOR, cookie
 from sotopia_pi.web.rendering import page
 from sotopia_pi.web.site import form, missing, refused, see, site
 from sotopia_pi.world.records import SocialTask
@@ -78,7 +78,7 @@ def welcome(request: Request) -> Response:
 def begin(request: Request) -> Response:
     """Begins, or finds the participant's place again."""
     desk = _desk(request)
-    found = desk.begin(form(request).get("participant", "").strip()[:500])
+    found = desk.begin(form(request).get("participant", "").strip()[:500], request.state.cookies.get(VISITOR, ""))
     if found is None:
         refused(
             "This study takes no new participants now."
@@ -119,6 +119,8 @@ def submit(request: Request) -> Response:
         rated, total = desk.count(annotator)
         step = Step(assignment, rated=rated, total=total)
         return _rating(request, desk, annotator, step, assignment, given, handed.read.errors)
+    if handed.again and _own(desk, annotator, request).answer != handed.read.answer:
+        refused("You submitted this conversation before; it stays as it was, and what you changed is not stored.", 409)
     if assignment.attempt:
         return see(request, "rate_result", link=desk.study.link, assignment=assignment.id)
     return see(request, "rate_work", link=desk.study.link)
