@@ -252,7 +252,7 @@ def test_an_annotator_reaches_nothing_else(site: Open) -> None:
     ):
         for visitor in (one, two, other):
             answer = visitor.get(path)
-            assert answer.status_code == 403 and "annotators reach only" in answer.text
+            assert answer.status_code == 403 and "participants reach only" in answer.text
     assert one.post("/run/demo/studies/first/state", {"open": "no"}).status_code == 403
     found = store.studies.find("first")
     assert found is not None and found.open
