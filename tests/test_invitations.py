@@ -36,7 +36,7 @@ def invitation(tasks: int = 4, opponents: int = 2, **values: Any) -> Invitation:
     return Invitation(**fields)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.integers(1, 6), st.integers(1, 3), st.integers(1, 5), st.integers(0, 99), st.data())
 def test_everybody_meets_all_opponents_equally_and_no_task_twice(
     tasks: int, opponents: int, people: int, seed: int, data: st.DataObject
