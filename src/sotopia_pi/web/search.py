@@ -102,8 +102,9 @@ class TextIndex:
             self._follow(snapshot)
             complete = int((self._places >= 0).sum()) == snapshot.episodes
         if not complete:
-            self._building = threading.Thread(target=self._build, args=(snapshot,), name="search", daemon=True)
-            self._building.start()
+            building = threading.Thread(target=self._build, args=(snapshot,), name="search", daemon=True)
+            building.start()
+            self._building = building  # only now: another thread may wait for it
 
     def wait(self) -> None:
         """Returns when nothing is being indexed."""

@@ -152,8 +152,9 @@ class Live:
                     return self._load()
                 finally:
                     self._lock.release()
-            self._loading = threading.Thread(target=self._reload, name="snapshot", daemon=True)
-            self._loading.start()
+            loading = threading.Thread(target=self._reload, name="snapshot", daemon=True)
+            loading.start()
+            self._loading = loading  # only now: another thread may wait for it
         return self._now or found
 
     @property
