@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from sotopia_pi.errors import ConfigError
-from sotopia_pi.evaluation.people import Annotated, Annotation, Scores
+from sotopia_pi.evaluation.people import Annotated, Annotation, Scores, role_of
 from sotopia_pi.ratings.combine import combined
 from sotopia_pi.ratings.records import Rating
 from sotopia_pi.store import Store
@@ -29,7 +29,7 @@ def annotated(store: Store, study: str | None = None) -> dict[str, list[Annotate
         if len(episode.players) != 2:
             continue
         task = store.task(episode.task_id)
-        one = Annotated(episode.key, task.scenario.id, episode.players.index(policy))
+        one = Annotated(episode.key, task.scenario.id, role_of(policy, episode.players))
         for rater, by_role in combined(store.ratings(episode=episode.key)).items():
             scores = _both(by_role)
             if scores is None:
