@@ -305,6 +305,8 @@ def test_files_that_are_something_else_end_with_a_sentence(tmp_path: Path, capsy
     ]:
         assert main(["human-eval", first, second]) != 0
         assert said in capsys.readouterr().err
+    assert main(["human-eval", csv_file]) != 0
+    assert "Give the episodes that were rated, too" in capsys.readouterr().err
     other = write(tmp_path, [row("e1")], [record("e1", target_model="gpt-9")])
     assert main(["human-eval", *other]) != 0
     assert "give --target" in capsys.readouterr().err
