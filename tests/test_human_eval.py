@@ -182,7 +182,9 @@ def test_two_conditions_are_paired_by_scenario() -> None:
     assert found["t"] == pytest.approx((8 / 3) / (13 / 3 / 3) ** 0.5)
     assert found["df"] == 2
     assert "share 1 scenarios" in compare(first[:1], second[:1])["goal"]["why"]
-    assert "differs by the same" in compare(first, first)["goal"]["why"]
+    alike = compare(first, first)["goal"]
+    assert "differs by the same" in alike["why"]
+    assert (alike["delta"], alike["ci_low"], alike["t"], alike["p"]) == (0, None, None, None)
 
 
 # Files
@@ -274,6 +276,8 @@ def test_a_judge_that_rated_one_role_is_held_against_people_there(
     assert main(["human-eval", *files, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)["judges"]["gpt-4"]
     assert (found["target"]["goal"]["n"], found["target"]["goal"]["gap"], found["partner"]["goal"]["n"]) == (1, 0, 0)
+    assert "no interval is computable, because there is only one scenario; no corr" in found["target"]["goal"]["why"]
+    assert "rated nothing in common" in found["partner"]["goal"]["why"]
 
 
 def test_ids_may_be_whole_numbers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

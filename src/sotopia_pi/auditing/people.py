@@ -53,8 +53,7 @@ def people_part(run: Run, settings: JudgeConfig, annotations: Path, episodes: Pa
     for one in rated:
         one.judged.clear()
     for key, by_role in scores.items():
-        if by_role.keys() == {0, 1}:
-            by_key[key].judged[judge] = (by_role[0], by_role[1])
+        by_key[key].judged[judge] = (by_role.get(0, {}), by_role.get(1, {}))
     held = people.summary(rated)["judges"].get(judge)
     found: dict[str, Any] = {"n_episodes": len(imported), "n_unread": len(problems), "n_failed": n_failed}
     if held is None:

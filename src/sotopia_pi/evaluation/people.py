@@ -157,13 +157,19 @@ def _against(episodes: Sequence[Annotated], judge: str, side: str, scale: str) -
     judged, rated = [row[0] for row in rows], [row[1] for row in rows]
     gap = paired(judged, rated, [row[2] for row in rows])
     flat = ("the judge gave everybody the same", "the people gave everybody the same")
-    return {
+    told = {
         "n": len(rows),
         "gap": gap.delta,
         "ci_low": gap.ci_low,
         "ci_high": gap.ci_high,
         **correlated(judged, rated, flat).facts(),
     }
+    if not rows:
+        told["why"] = "not computable, because the judge and the people rated nothing in common"
+    elif gap.n_clusters < 2:
+        alone = "no interval is computable, because there is only one scenario"
+        told["why"] = f"{alone}; {told['why']}" if "why" in told else alone
+    return told
 
 
 def _scenario_test(first: Sequence[Annotated], second: Sequence[Annotated], scale: str) -> dict[str, Any]:
@@ -187,7 +193,8 @@ def _scenario_test(first: Sequence[Annotated], second: Sequence[Annotated], scal
     differences = [x - y for x, y in zip(a, b, strict=True)]
     error = stdev(differences) / sqrt(len(both))
     if error < 1e-12:
-        told["why"] = "t does not exist, because every scenario differs by the same"
+        told |= {"ci_low": None, "ci_high": None, "p": None}
+        told["why"] = "no test is computable, because every scenario differs by the same"
     else:
         told["t"] = fmean(differences) / error
     return told

@@ -18,7 +18,7 @@ def annotated(store: Store, study: str | None = None) -> dict[str, list[Annotate
     """The episodes of two roles that people rated, in one study or in all, by the policy under test.
 
     That is the policy whose evaluation the episode belongs to, else who played role 0. Ratings of judges and of the
-    verifier come along where they rated both roles. ConfigError when people have rated nothing there, StoreError.
+    verifier come along, of one role or both. ConfigError when people have rated nothing there, StoreError.
     """
     mark = _PEOPLE if study is None else f"{_PEOPLE}{study}/"
     keys = {rating.episode for rater in _raters(store, mark) for rating in store.ratings(rater=rater)}
@@ -51,5 +51,6 @@ def _raters(store: Store, mark: str) -> list[str]:
 
 
 def _both(by_role: Mapping[int, Rating]) -> tuple[Scores, Scores] | None:
-    given = [by_role[role].scores for role in (0, 1) if role in by_role and by_role[role].failure is None]
-    return (given[0], given[1]) if len(given) == 2 else None
+    """The scores by role, empty where the rating failed; None where no role has any."""
+    first, second = (by_role[role].scores if role in by_role else {} for role in (0, 1))
+    return (first, second) if first or second else None
