@@ -229,3 +229,17 @@ def test_human_eval_reads_studies(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert main(["human-eval", run, "--policy", "nobody"]) == ConfigError.exit_code
     assert "they did of secretpolicy" in capsys.readouterr().err
     assert main(["human-eval", run, "--target", "x"]) == ConfigError.exit_code
+
+
+def test_human_eval_counts_both_roles_of_self_play(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with Store.open(tmp_path / "run.db") as store:
+        fill(store, 1)
+        alone = played(0, "collect/sr").model_copy(update={"key": "alone", "players": ("sr", "sr")})
+        store.add_episodes([(alone, [])])
+        given = [(0, "human:one/p", 4.0), (1, "human:one/p", 5.0), (1, "judge:x", 9.0)]
+        ratings = [Rating(episode="alone", role=role, rater=rater, scores={"goal": goal}) for role, rater, goal in given]
+        store.add_ratings(ratings)
+    assert main(["human-eval", str(tmp_path), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["target"]["goal"]["mean"], found["target"]["goal"]["n"]) == (4.5, 2)
+    assert (found["judges"]["judge:x"]["target"]["goal"]["gap"], found["agreement"]["goal"]["n"]) == (4.0, 0)

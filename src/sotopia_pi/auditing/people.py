@@ -22,7 +22,9 @@ def people_part(run: Run, settings: JudgeConfig, annotations: Path, episodes: Pa
 
     WorldError, StoreError for files that cannot be used.
     """
-    rated, _ = read_annotated(annotations, episodes)
+    rated, report = read_annotated(annotations, episodes)
+    if told := report.lines():
+        run.say("\n".join(told))
     rated = rated[:most]
     wanted = {one.key for one in rated}
     imported: dict[str, Imported] = {}
