@@ -47,7 +47,7 @@ def run_directory(folder: Path) -> Path:
     reasons = {"goal": "The judge's reason.", "secret": "Kept."}
 
     def rated(key: str, goal: float) -> list[Rating]:
-        outcome = {"deal": True, "price": 18}
+        outcome = {"deal": True, "price": 18, "shares": [{"fig": 2, "nut": 0}, {"fig": 0, "nut": 3}]}
         return [
             Rating(episode=key, role=0, rater="verifier", scores={"goal": goal}, outcome=outcome),
             Rating(episode=key, role=1, rater="verifier", failure="undecided: two prices"),

@@ -12,7 +12,10 @@ import pytest
 from browser import check_accessible, check_fits_a_phone, served
 from test_playing_pages import GOALS, SECRETS, lamp, new_run, stored
 
+from sotopia_pi.cli.main import main
 from sotopia_pi.models.fake import FakeModel
+from sotopia_pi.store import Store
+from sotopia_pi.studies.invitations import find
 from sotopia_pi.web.app import application
 from sotopia_pi.web.places import close_places, open_places
 from sotopia_pi.web.site import Site
@@ -110,7 +113,7 @@ def test_a_slow_model_is_waited_for_and_can_be_stopped(
         page.get_by_text("the other is thinking").wait_for()
         check_accessible(page)
         page.get_by_role("button", name="Stop here").click()
-        page.get_by_text("It failed: the person stopped.").wait_for()
+        page.get_by_text("You stopped.").wait_for()
     assert [(episode.failure, len(episode.turns)) for episode in stored(folder)] == [("the person stopped", 1)]
 
 
@@ -127,3 +130,35 @@ def test_without_javascript(browser: Any, tmp_path: Path) -> None:
         page.get_by_text("The conversation is over.").wait_for()
     context.close()
     assert stored(folder)[0].completed
+
+
+def test_a_guest_plays_by_invitation_and_gets_a_code(page: Any, tmp_path: Path) -> None:
+    folder = new_run(tmp_path)
+    asked = ["--name", "lab", "--with", "partner", "--group", "train", "--games", "1"]
+    main(["invite", "create", str(folder), *asked])
+    with Store.open(folder / "run.db") as store:
+        link = find(store, "lab").link
+    with site(folder) as address:
+        page.goto(f"{address}/sit/{link}?PROLIFIC_PID=5f3")
+        check_accessible(page)
+        check_fits_a_phone(page)
+        page.get_by_role("button", name="I have read this: begin").click()
+        check_accessible(page)
+        page.get_by_role("button", name="Begin the conversation").click()
+        page.get_by_text("it is your turn").wait_for()
+        check_accessible(page)
+        check_fits_a_phone(page)
+        say(page, "Good bye.", "leave, which ends the conversation")
+        page.get_by_role("link", name="Go on").click()
+        page.get_by_role("heading", name="Thank you").wait_for()
+        check_accessible(page)
+        assert len(page.locator("#code").inner_text()) == 8
+        assert page.locator("a[href*='/run/']").count() == 0
+        page.goto(f"{address}/run/small/play")
+        page.get_by_text("participants reach only the pages of their study").wait_for()
+        page.context.clear_cookies()
+        page.goto(f"{address}/run/small/play")
+        check_accessible(page)
+        check_fits_a_phone(page)
+        page.get_by_role("row", name="lab").get_by_role("link", name="1").click()
+        assert page.locator("select[name=stage]").input_value() == "play/lab"

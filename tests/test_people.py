@@ -262,9 +262,10 @@ def test_events_are_told_in_words() -> None:
 ROUND = {"name": "bc", "method": "bc", "episodes": "play", "select": {"rule": "top_k", "k": 1}}
 
 
-def run_with(folder: Path, *roles: int, group: str = "train") -> Run:
+def run_with(folder: Path, *roles: int, group: str = "train", stage: str = "play") -> Run:
     """A run in which a person has played one task per role given, to a deal, against the fake model."""
-    config = parse({"models": {"policy": "fake:"}, "rounds": [ROUND], "max_turns": 6}, "the test")
+    rounds = [{**ROUND, "episodes": stage}]
+    config = parse({"models": {"policy": "fake:"}, "rounds": rounds, "max_turns": 6}, "the test")
     run = Run.open(folder, config, quiet=True)
     tasks = [price_task(number=n) for n in range(len(roles))]
     run.store.add_tasks(group, tasks)
@@ -272,13 +273,14 @@ def run_with(folder: Path, *roles: int, group: str = "train") -> Run:
     opponent = playing.opponent(run, "base")
     for task, role in zip(tasks, roles, strict=True):
         answers = FakeModel(replies=['{"action_type": "speak", "argument": "Deal, $15."}'])
-        sitting = playing.sit(run, task, role, "kim", opponent, fake(answers))
+        sitting = playing.sit(run, task, role, "kim", opponent, fake(answers), stage=stage)
         playing.keep(run, task, played(sitting, say("I offer $15."), say("Deal, $15."), typed(LEAVE, "Bye.")))
     return run
 
 
-def test_a_round_learns_the_roles_of_people(tmp_path: Path) -> None:
-    with run_with(tmp_path / "run", 0, 1, 0) as run:
+@pytest.mark.parametrize("stage", ["play", "play/lab"])
+def test_a_round_learns_the_roles_of_people(tmp_path: Path, stage: str) -> None:
+    with run_with(tmp_path / "run", 0, 1, 0, stage=stage) as run:
         item = run.config.rounds[0]
         facts = pipeline.collect(run, item)
         assert (facts["completed"], facts["failed"]) == (3, 0)

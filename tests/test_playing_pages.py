@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from serving import serving
 from starlette.testclient import TestClient
 from support import character, price_task
 
+from sotopia_pi import playing
 from sotopia_pi.config import parse
 from sotopia_pi.episodes.records import Episode
 from sotopia_pi.models.fake import FakeModel
@@ -192,10 +194,17 @@ def test_stopping_keeps_what_was_played(tmp_path: Path) -> None:
         path = kim.begin(role="1")
         kim.say(path, "Hello.")
         kim.post(f"{path}/stop")
-        assert "It failed: the person stopped." in kim.until(path, "conversation is over")
+        assert "You stopped." in kim.until(path, "conversation is over")
         kim.post(f"{path}/stop")
     (played,) = stored(folder)
     assert (played.failure, len(played.turns), played.players) == ("the person stopped", 3, ("base", "human:kim"))
+
+
+def test_stopping_is_seen_at_once(tmp_path: Path) -> None:
+    with visiting(new_run(tmp_path)) as kim:
+        path = kim.begin()
+        answer = kim.post(f"{path}/stop", 200, {"HX-Request": "true"}).text
+        assert "You stopped." in answer and 'name="words"' not in answer
 
 
 def test_a_server_that_stops_keeps_what_was_played(tmp_path: Path) -> None:
@@ -244,6 +253,33 @@ def test_a_model_that_is_dead_or_cannot_be_opened(tmp_path: Path, monkeypatch: p
     assert not stored(folder)
 
 
+def test_an_error_that_nobody_expected_frees_the_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def breaking(*_: object) -> None:
+        raise MemoryError
+
+    with visiting(new_run(tmp_path)) as kim:
+        with monkeypatch.context() as patched:
+            patched.setattr(playing, "opened_opponent", breaking)
+            page = kim.get(kim.begin())
+        assert "The conversation broke off (MemoryError); the server's terminal says why." in page
+        assert "0 of 16 places" in kim.get("/run/small/play")
+        assert "it is your turn" in kim.get(kim.begin())
+
+
+def test_a_model_server_that_was_down_can_be_played_with_once_it_is_up(tmp_path: Path) -> None:
+    folder = new_run(tmp_path)
+    with serving() as server:
+        port = server._port
+    spec = f"openai:m@http://127.0.0.1:{port}/v1"
+    with visiting(folder, opponents=(spec,)) as kim:
+        page = kim.until(kim.begin(opponent=spec, role="1"), "conversation is over")
+        assert f"check that the server is running at http://127.0.0.1:{port}/v1.\n" in re.sub("<.*?>", "\n", page)
+        assert "same command" not in page
+        with serving(port):
+            path = kim.begin(opponent=spec, role="1")
+            assert "it is your turn" in kim.get(path)
+
+
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
@@ -260,7 +296,9 @@ def test_what_cannot_be_chosen(fields: Any, said: str, tmp_path: Path) -> None:
     folder = new_run(tmp_path)
     with visiting(folder) as kim:
         given = {"task": lamp().id, "role": "0", "opponent": "base", "name": "kim", **fields}
-        assert said in html.unescape(kim.post("/run/small/play", 400, **given).text)
+        page = html.unescape(kim.post("/run/small/play", 400, **given).text)
+        assert said in page
+        assert f'<option value="{given["task"]}" selected>' in page
     assert not stored(folder)
 
 

@@ -6,16 +6,19 @@ import csv
 import html
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from studying import SECRETS, Visitor, action_of, fill, filled, new_study, place_of, site_of
 from support import episode, price_task, turn
 
+from sotopia_pi.errors import StoreError
 from sotopia_pi.ratings.records import Rating
 from sotopia_pi.store import Store
 from sotopia_pi.studies.choosing import create
+from sotopia_pi.studies.desk import Desk
 from sotopia_pi.studies.records import Study, StudySettings
 from sotopia_pi.web.site import Site
 
@@ -116,6 +119,63 @@ def test_a_browser_without_cookies_is_told_what_to_do(site: Open) -> None:
     assert visitor.post(f"/rate/{study.link}/begin", {"participant": "x"}).status_code == 403
 
 
+def test_who_goes_back_and_changes_a_submitted_rating_is_told(site: Open) -> None:
+    store, app = site
+    visitor = Visitor(app)
+    action = action_of(visitor.begin(new_study(store).link).text)
+    for _ in range(2):  # pressed twice
+        assert "Conversation 2 of 3" in visitor.post(action, filled()).text
+    for changed in (filled(1), {}):
+        answer = visitor.post(action, changed)
+        assert answer.status_code == 409 and "what you changed is not stored" in answer.text
+        assert "Back to the study" in answer.text
+    assert len(list(store.ratings())) == 2
+
+
+def test_beginning_twice_in_a_browser_makes_one_annotator(site: Open) -> None:
+    store, app = site
+    study = new_study(store)
+    visitor = Visitor(app)
+    action = action_of(visitor.begin(study.link).text)
+    assert action_of(visitor.post(f"/rate/{study.link}/begin").text) == action
+    assert action_of(Visitor(app).begin(study.link).text) != action
+    assert len(store.studies.annotators(study.name)) == 2
+
+
+def test_what_was_written_comes_back_as_it_was(site: Open) -> None:
+    store, app = site
+    visitor = Visitor(app)
+    action = action_of(visitor.begin(new_study(store).link).text)
+    words = "soft\u00adhyphen, \u200f\u05d0, two\nlines" + "\n" * 4_900 + "end"
+    sent = words.replace("\n", "\r\n").replace("two", "two\x00")
+    page = visitor.post(f"{action}/draft", {"reason-1-goal": sent})
+    assert f"\n{words}</textarea>" in page.text
+    visitor.post(action, filled(**{"reason-1-goal": sent}))
+    assert words in {rating.reasons["goal"] for rating in store.ratings()}
+
+
+def test_no_error_tells_an_annotator_about_files_or_other_pages(site: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, app = site
+    study = new_study(store)
+    visitor = Visitor(app)
+    visitor.begin(study.link)
+    monkeypatch.setattr(Desk, "step", raising(StoreError("another program keeps /home/me/secret/run.db locked")))
+    answer = visitor.get(f"/rate/{study.link}/now")
+    assert answer.status_code == 503 and "try again in some minutes" in answer.text
+    assert "secret" not in answer.text
+    for path in (f"/rate/{study.link}/now", "/rate/nothing", f"/rate/{study.link}/now/x/y/z"):
+        text = visitor.get(path).text
+        assert 'href="/"' not in text and "sotopia-pi" not in text.replace("sotopia-pi:", "")
+    assert visitor.client.post("/rate/").status_code == 403
+
+
+def raising(error: Exception) -> Callable[..., NoReturn]:
+    def fail(*_: object) -> NoReturn:
+        raise error
+
+    return fail
+
+
 def test_forms_of_other_sites_are_refused(site: Open) -> None:
     store, app = site
     study = new_study(store)
@@ -192,7 +252,7 @@ def test_an_annotator_reaches_nothing_else(site: Open) -> None:
     ):
         for visitor in (one, two, other):
             answer = visitor.get(path)
-            assert answer.status_code == 403 and "annotators reach only" in answer.text
+            assert answer.status_code == 403 and "participants reach only" in answer.text
     assert one.post("/run/demo/studies/first/state", {"open": "no"}).status_code == 403
     found = store.studies.find("first")
     assert found is not None and found.open

@@ -162,7 +162,15 @@ def test_an_episode_shows_everything(visitor: TestClient) -> None:
     text = read(visitor, f"{RUN}/episodes/e1")
     for shown in (CAST[0].secret, CAST[1].occupation, *STRANGERS.scenario.goals, "Deal.", "1 min 1 s", "$0.0040"):
         assert shown in text
-    for shown in ("The judge&#39;s reason.", "undecided: two prices", "deal: yes", "8.0", JUDGE, "somebody left"):
+    assert "shares: fig 2, nut 0; fig 0, nut 3<" in text
+    for shown in (
+        "The judge&#39;s reason.",
+        "undecided: two prices",
+        "deal: yes, price: 18",
+        "8.0",
+        JUDGE,
+        "somebody left",
+    ):
         assert shown in text
     assert "I do not know JSON" not in text
 

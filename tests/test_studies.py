@@ -177,6 +177,16 @@ def test_closing_gives_nothing_out_and_still_takes_what_is_in_hand(store: Store)
         store.studies.set_open("other", True)
 
 
+def test_a_closed_study_gives_out_no_practice(store: Store) -> None:
+    study = new_study(store, tests=1)
+    desk = Desk(store, study)
+    early, late = begun(desk, "early"), begun(desk, "late")
+    own = step_of(desk, early).assignment
+    store.studies.set_open(study.name, False)
+    assert step_of(desk, late).stop == "closed"
+    assert step_of(desk, early).assignment == own, "what is in hand may be finished"
+
+
 # Who somebody is
 
 

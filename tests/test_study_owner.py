@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import re
+import sqlite3
 import tomllib
 from collections import Counter
 from collections.abc import Iterator
@@ -112,13 +114,32 @@ def test_what_cannot_be_a_study_is_refused(store: Store) -> None:
         choosing.create(store, "a", usual, ["nothing"])
     with pytest.raises(ConfigError, match="besides those of its qualification"):
         choosing.create(store, "a", usual, keys, dict.fromkeys(keys, MIDDLE))
+    with pytest.raises(ConfigError, match="name the role 2; its roles are 0, 1"):
+        choosing.create(store, "a", usual, keys[1:], {keys[0]: {"1": {"goal": 8.0}, "2": {"goal": 3.0}}})
+    with pytest.raises(ConfigError, match="are of no dimension of the study; those are believability"):
+        choosing.create(store, "a", usual, keys[1:], {keys[0]: {"1": {"joy": 8.0}}})
     choosing.create(store, "a", usual, keys)
     with pytest.raises(StoreError, match="already: choose another name"):
         choosing.create(store, "a", usual, keys)
     with pytest.raises(ConfigError, match="annotator is not a setting of a study"):
         choosing.settings_from({"annotator": 3}, "s.toml")
+    for unmeasured in ({"qualification": {"tolerance": math.inf}}, {"reannotation": {"threshold": math.nan}}):
+        with pytest.raises(ConfigError, match="finite number"):
+            choosing.settings_from(unmeasured, "s.toml")
     with pytest.raises(ConfigError, match="web address"):
         choosing.settings_from({"done": {"url": "javascript:alert(1)"}}, "s.toml")
+
+
+def test_a_study_that_cannot_be_read_is_an_error_with_a_sentence(tmp_path: Path) -> None:
+    with Store.open(tmp_path / "run.db") as store:
+        choosing.create(store, "a", StudySettings(), fill(store, 1))
+    with sqlite3.connect(tmp_path / "run.db") as connection:
+        connection.execute("UPDATE studies SET settings = '{\"annotators\": 0}'")
+    connection.close()
+    with Store.open(tmp_path / "run.db") as store:
+        for read in (store.studies.all, lambda: store.studies.find("a")):
+            with pytest.raises(StoreError, match="holds a record that cannot be read"):
+                read()
 
 
 def test_references_come_from_a_rater_or_a_file(store: Store, tmp_path: Path) -> None:

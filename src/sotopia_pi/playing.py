@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,22 +92,25 @@ def opened_opponent(run: Run, given: Opponent) -> Iterator[Player]:
 
 def draw_task(run: Run, group: str | None, given: Opponent, seed: int | None) -> SocialTask:
     """A task of a group (None: the held-out ones), drawn with the seed, that the opponent can play. ConfigError."""
+    return random.Random(seed).choice(playable(run, group, [given]))
+
+
+def playable(run: Run, group: str | None, given: Sequence[Opponent]) -> list[SocialTask]:
+    """The tasks of a group (None: the held-out ones) that all of the opponents can play. ConfigError for none."""
     groups = run.store.task_groups()
     if not groups:
         raise ConfigError(f"{run.folder} has no tasks yet; run `sotopia-pi tasks {run.folder}` first.")
     if group is not None and group not in groups:
         raise ConfigError(f"There is no group of tasks {group!r}; the groups are: {', '.join(groups)}.")
     chosen = group or (HELD_OUT if HELD_OUT in groups else next(iter(groups)))
-    ids = run.store.task_ids(chosen)
-    random.Random(seed).shuffle(ids)
-    for id in ids:
-        task = run.store.task(id)
-        if task.scenario.verified or not given.scripted:
-            return task
-    raise ConfigError(
-        f"{given.name} is a script, and no task of {chosen} has a check, without which scripts cannot play; "
-        "play with a model, or on another group of tasks."
-    )
+    scripts = [one.name for one in given if one.scripted]
+    tasks = [task for task in run.store.tasks(chosen) if task.scenario.verified or not scripts]
+    if not tasks:
+        raise ConfigError(
+            f"{scripts[0]} is a script, and no task of {chosen} has a check, without which scripts cannot play; "
+            "play with a model, or on another group of tasks."
+        )
+    return tasks
 
 
 def sit(
@@ -119,6 +122,7 @@ def sit(
     player: Player,
     seed: int | None = None,
     idle: float | None = None,
+    stage: str = PLAYED,
 ) -> Sitting:
     """A sitting of the person `name` in `role` of a task. ConfigError when the three do not go together.
 
@@ -130,7 +134,7 @@ def sit(
         raise ConfigError(f"{given.name} is a script and cannot play a task without a check; play it with a model.")
     sampling = run.config.evaluation_sampling()
     plan = Plan(
-        stage=PLAYED,
+        stage=stage,
         task_id=task.id,
         players=tuple(human(name) if seat == role else given.name for seat in task.roles),
         max_turns=run.config.max_turns,

@@ -16,6 +16,7 @@ from sotopia_pi.cli import (
     data,
     generate,
     human_eval,
+    invite,
     overlap,
     play,
     policy,
@@ -26,7 +27,7 @@ from sotopia_pi.cli import (
     study,
     view,
 )
-from sotopia_pi.errors import SotopiaError
+from sotopia_pi.errors import ServiceError, SotopiaError
 
 #: In the order in which they are listed.
 VERBS = (
@@ -39,6 +40,7 @@ VERBS = (
     serve,
     view,
     play,
+    invite,
     study,
     human_eval,
     audit,
@@ -75,7 +77,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         given.main(given)
         sys.stdout.flush()
     except SotopiaError as error:
-        print(f"sotopia-pi: {error}", file=sys.stderr)
+        resumed = " What was played is kept; run the same command again to continue."
+        print(f"sotopia-pi: {error}{resumed if isinstance(error, ServiceError) else ''}", file=sys.stderr)
         return error.exit_code
     except BrokenPipeError:  # whoever read what is printed, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

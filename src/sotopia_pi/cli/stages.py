@@ -74,7 +74,7 @@ def _benchmark(run: Run, given: argparse.Namespace) -> None:
 def main(given: argparse.Namespace) -> None:
     """Runs one stage."""
     from sotopia_pi import config, pipeline
-    from sotopia_pi.config import PLAYED
+    from sotopia_pi.config import by_people
     from sotopia_pi.errors import ConfigError
     from sotopia_pi.rundir import CONFIG, Run
 
@@ -87,7 +87,7 @@ def main(given: argparse.Namespace) -> None:
             for item in _rounds(run, given.round):
                 getattr(pipeline, given.verb)(run, item)
         elif given.verb == "rate":
-            people = [PLAYED] if any(run.store.counts(PLAYED)) else []
+            people = [stage for stage in run.store.studies.stages() if by_people(stage)]
             known = list(dict.fromkeys((*pipeline.episode_stages(run), *people)))
             imported = [kind for kind in run.store.imports.counts() if kind.startswith("import/")]
             if given.stage and given.stage not in (*known, *imported):

@@ -22,6 +22,7 @@ from sotopia_pi.config.sections import (
     SafetyConfig,
     SamplingConfig,
     WorldConfig,
+    by_people,
 )
 from sotopia_pi.config.toml import differences, load, parse, to_toml
 from sotopia_pi.config.training import PRESETS, TrainingConfig
@@ -47,6 +48,7 @@ __all__ = [
     "SamplingConfig",
     "TrainingConfig",
     "WorldConfig",
+    "by_people",
     "differences",
     "load",
     "parse",

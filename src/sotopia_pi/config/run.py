@@ -21,6 +21,7 @@ from sotopia_pi.config.sections import (
     SafetyConfig,
     SamplingConfig,
     WorldConfig,
+    by_people,
 )
 from sotopia_pi.config.training import PRESETS, TrainingConfig
 from sotopia_pi.errors import ConfigError
@@ -54,7 +55,7 @@ class Config(Section):
                     raise ValueError(f"round {item.name!r} refers to {earlier!r}, which is no earlier round")
             if item.rater == "judge" and self.judge is None:
                 raise ValueError(f"round {item.name!r} selects by the judge, and there is none; add [judge] model = …")
-            if item.rater == "none" and (item.episodes in (None, "play") or item.update == "dpo"):
+            if item.rater == "none" and (item.episodes is None or by_people(item.episodes) or item.update == "dpo"):
                 raise ValueError(f"round {item.name!r} has the rater 'none', which is for imitating imported episodes")
             if self.training_of(item).keep == "best_play" and not self.world.dev:
                 raise ValueError(f"round {item.name!r} keeps the epoch that plays best; add world.dev tasks to play")

@@ -14,9 +14,14 @@ Kind = Literal["price", "division", "meeting", "fact"]
 BASE = "base"
 EXPERT = "expert"
 PARTNER = "partner"
-#: The stage of the episodes that people played.
+#: The stage of the episodes that people played, and the beginning of those that invited people played (play/NAME).
 PLAYED = "play"
 _Count = Annotated[int, Field(ge=0)]
+
+
+def by_people(stage: str | None) -> bool:
+    """Whether the episodes of a stage are such that people played."""
+    return stage is not None and stage.partition("/")[0] == PLAYED
 
 
 class WorldConfig(Section):
@@ -87,8 +92,8 @@ class RoundConfig(Section):
     and `sampling` override the run's. `replay` adds the examples selected by earlier rounds to this round's. `rater` is
     whose scores select: `auto` takes the verifier for verified tasks and the judge for open ones, `judge` the run's
     judge for all; any other rater by its name, as reports give it. `episodes` names imported episodes ("import/NAME")
-    that are rated already and are used in place of playing any, or with "play" those that people played, of which it
-    takes the roles of people; with `rater = "none"` imported ones need no ratings.
+    that are rated already and are used in place of playing any, or those that people played ("play", or "play/NAME"
+    for an invitation), of which it takes the roles of people; with `rater = "none"` imported ones need no ratings.
     `update` says how the policy learns from what is selected: `sft` imitates it, `dpo` prefers it to what was not
     selected.
     """
@@ -100,7 +105,9 @@ class RoundConfig(Section):
     tasks: int = Field(default=0, ge=0)
     select: dict[str, Any] = Field(default_factory=lambda: {"rule": "top_k", "k": 2})
     replay: tuple[str, ...] = ()
-    episodes: str | None = Field(default=None, pattern=r"^(play|import/[A-Za-z0-9][A-Za-z0-9._-]*)$")
+    episodes: str | None = Field(
+        default=None, pattern=r"^(play(/[a-z0-9][a-z0-9-]*)?|import/[A-Za-z0-9][A-Za-z0-9._-]*)$"
+    )
     train: dict[str, Any] = Field(default_factory=dict)
     sampling: dict[str, Any] = Field(default_factory=dict)
     rater: str = Field(default="auto", min_length=1)

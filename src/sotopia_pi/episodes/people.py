@@ -51,9 +51,14 @@ def human(name: str) -> str:
     return f"{HUMAN}{name}"
 
 
+def plain(words: str) -> str:
+    """What somebody typed: line breaks as \\n, and without characters that no keyboard means to write."""
+    return _NOT_TYPED.sub("", words.replace("\r\n", "\n").replace("\r", "\n"))
+
+
 def typed(kind: ActionType, words: str = "") -> Action:
     """The action of a person who typed `words`. ActionError, with a sentence for the person, when it is none."""
-    argument = _NOT_TYPED.sub("", words.replace("\r\n", "\n").replace("\r", "\n")).strip()
+    argument = plain(words).strip()
     if len(argument) > LONGEST:
         raise ActionError(f"That is {len(argument):,} characters; say at most {LONGEST:,} in one turn.")
     if not argument and kind not in _MAY_BE_SILENT:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 
 from sotopia_pi import judging
-from sotopia_pi.config import EXPERT, PLAYED, JudgeConfig, RoundConfig
+from sotopia_pi.config import EXPERT, JudgeConfig, RoundConfig, by_people
 from sotopia_pi.episodes.people import is_human
 from sotopia_pi.episodes.play import Plan
 from sotopia_pi.errors import ConfigError, TrainingError
@@ -30,8 +30,8 @@ def collect(run: Run, item: RoundConfig) -> Facts:
     need(run, "tasks")
 
     def work() -> Facts:
-        if item.episodes == PLAYED:
-            return {**_played_by_people(run), **judging.judge_stage(run, PLAYED)}
+        if item.episodes and by_people(item.episodes):
+            return {**_played_by_people(run, item.episodes), **judging.judge_stage(run, item.episodes)}
         if item.episodes:
             return _imported(run, item.episodes)
         plans = [
@@ -52,7 +52,7 @@ def collect(run: Run, item: RoundConfig) -> Facts:
     facts = once(run, f"collect/{item.name}", work)
     say_judged(run, f"collect/{item.name}", facts)
     played = f"imported episodes ({item.episodes})" if item.episodes else f"episodes of {player} with itself"
-    played = "episodes that people played" if item.episodes == PLAYED else played
+    played = "episodes that people played" if by_people(item.episodes) else played
     run.say(f"collect    {item.name}: {facts['completed']} {played}, {facts['failed']} failed")
     return facts
 
@@ -68,11 +68,11 @@ def _imported(run: Run, stage: str) -> Facts:
     return {"planned": completed + failed, "completed": completed, "failed": failed}
 
 
-def _played_by_people(run: Run) -> Facts:
+def _played_by_people(run: Run, stage: str) -> Facts:
     """How many episodes people played. ConfigError when there is none that may be trained on."""
-    completed, failed = run.store.counts(PLAYED)
+    completed, failed = run.store.counts(stage)
     trained_on = {task.id for task in run.store.tasks("train")}
-    if not any(episode.completed and episode.task_id in trained_on for episode in run.store.episodes(PLAYED)):
+    if not any(episode.completed and episode.task_id in trained_on for episode in run.store.episodes(stage)):
         raise ConfigError(
             f"Nobody has played one of {run.folder}'s training tasks to its end ({completed} episodes on other tasks, "
             f"{failed} failed ones); play some with `sotopia-pi play {run.folder} --group train`."
@@ -129,7 +129,7 @@ def rate(run: Run, stage: str, judge: JudgeConfig | None = None, retry_failed: b
 
 def _selecting(run: Run, item: RoundConfig) -> Callable[[SocialTask], str]:
     """Whose scores select among the episodes of a task in a round."""
-    if item.rater == "auto" and item.episodes in (None, PLAYED):
+    if item.rater == "auto" and (item.episodes is None or by_people(item.episodes)):
         return lambda task: judging.primary(run, task)
     if item.rater == "auto":
         only = _only_rater(run, stage_of(item))
@@ -145,7 +145,7 @@ def _selectable(run: Run, item: RoundConfig) -> tuple[list[Rating], dict[str, st
     Of the episodes that people played they are those of people's roles, on the tasks that may be trained on: most
     people play held-out ones.
     """
-    people = item.episodes == PLAYED
+    people = by_people(item.episodes)
     trained_on = {task.id for task in run.store.tasks("train")} if people else set()
     stage, rater_for = stage_of(item), _selecting(run, item)
     calibrated = judging.calibration_of(run)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from sotopia_pi import judging
-from sotopia_pi.config import BASE, EXPERT, PLAYED, RoundConfig
+from sotopia_pi.config import BASE, EXPERT, RoundConfig, by_people
 from sotopia_pi.errors import ConfigError
 from sotopia_pi.evaluation import matchups
 from sotopia_pi.ratings.judge import JUDGE
@@ -57,7 +57,7 @@ def forget_failures(run: Run) -> None:
     """Drops failed episodes and ratings, which are then made again; not those of a round that is already trained."""
     trained = {f"collect/{item.name}" for item in run.config.rounds if run.store.stage(f"train/{item.name}")}
     for stage in episode_stages(run):
-        if stage in trained or stage == PLAYED or stage.startswith("import/"):
+        if stage in trained or by_people(stage) or stage.startswith("import/"):
             continue
         judges = list(judging.raters_of(run, run.config.judge) if run.config.judge else [])
         judges += [rater for rater in run.store.raters(stage) if rater.startswith(SAFETY + JUDGE)]

@@ -76,7 +76,8 @@ class Assignments:
             return self._give(connection, annotator, episode, 0, id, now, until)
 
     def test(self, study: Study, annotator: Annotator, id: str, now: float) -> Assignment | None:
-        """The qualification episode that the annotator rates now; None when they have used up their attempts."""
+        """The qualification episode that the annotator rates now; None when they have used up their attempts, or
+        when the study is closed."""
         query = select(STUDY_ITEMS.c.episode_key).where(
             STUDY_ITEMS.c.study == study.name, STUDY_ITEMS.c.reference.is_not(None)
         )
@@ -86,7 +87,7 @@ class Assignments:
                 return own
             episodes = list(connection.scalars(query.order_by(STUDY_ITEMS.c.position)))
             used = connection.execute(select(func.count()).where(*_of(annotator), _COLUMNS.attempt > 0)).scalar_one()
-            if not episodes or used >= study.settings.qualification.attempts:
+            if not self._is_open(connection, study) or not episodes or used >= study.settings.qualification.attempts:
                 return None
             episode = episodes[used % len(episodes)]
             return self._give(connection, annotator, episode, used + 1, id, now, until)
@@ -96,7 +97,7 @@ class Assignments:
         with self._database.reading() as connection:
             row = connection.execute(select(STUDY_ASSIGNMENTS).where(*_of(annotator), _COLUMNS.id == id)).mappings()
             found = row.one_or_none()
-        return None if found is None else _assignment(found)
+            return None if found is None else _assignment(found)
 
     def save_draft(self, study: Study, annotator: Annotator, id: str, draft: dict[str, str], now: float) -> bool:
         """Keeps what has been filled in so far and renews the lease; False once it is submitted or not theirs."""
@@ -173,8 +174,12 @@ class Assignments:
         return connection.scalar(query) is not None
 
     @staticmethod
+    def _is_open(connection: Connection, study: Study) -> bool:
+        return bool(connection.scalar(select(STUDIES.c.open).where(STUDIES.c.name == study.name)))
+
+    @staticmethod
     def _may_have_more(connection: Connection, study: Study, annotator: Annotator) -> bool:
-        if not connection.scalar(select(STUDIES.c.open).where(STUDIES.c.name == study.name)):
+        if not Assignments._is_open(connection, study):
             return False
         query = select(func.count()).where(*_of(annotator), _COLUMNS.attempt == 0, _COLUMNS.submitted.is_not(None))
         limit = study.settings.per_annotator

@@ -55,6 +55,13 @@ class Studies:
         with self._database.reading() as connection:
             return list(connection.scalars(query))
 
+    def played(self, stage: str) -> list[tuple[str, tuple[str, ...], str | None]]:
+        """Task, players and failure of every episode of a stage, by key."""
+        columns = (EPISODES.c.task_id, EPISODES.c.players, EPISODES.c.failure)
+        query = select(*columns).where(EPISODES.c.stage == stage).order_by(EPISODES.c.key)
+        with self._database.reading() as connection:
+            return [(row.task_id, tuple(row.players), row.failure) for row in connection.execute(query)]
+
     def create(self, study: Study, items: Sequence[Item]) -> None:
         """Stores a study with its episodes, which must be stored already. StoreError if the name is taken."""
         with self._database.writing(alone=True) as connection:
@@ -73,8 +80,8 @@ class Studies:
     def all(self) -> list[Study]:
         """The studies in the order in which they were created."""
         with self._database.reading() as connection:
-            rows = connection.execute(select(STUDIES).order_by(STUDIES.c.created, STUDIES.c.name)).mappings().all()
-        return [Study.model_validate(dict(row)) for row in rows]
+            rows = connection.execute(select(STUDIES).order_by(STUDIES.c.created, STUDIES.c.name)).mappings()
+            return [Study.model_validate(dict(row)) for row in rows]
 
     def find(self, name: str) -> Study | None:
         """The study of this name."""
@@ -87,7 +94,7 @@ class Studies:
     def _one(self, query: Select[Any]) -> Study | None:
         with self._database.reading() as connection:
             row = connection.execute(query).mappings().one_or_none()
-        return None if row is None else Study.model_validate(dict(row))
+            return None if row is None else Study.model_validate(dict(row))
 
     def set_open(self, name: str, open: bool) -> None:
         """Opens or closes a study. A closed one gives out no more episodes and still takes what is in hand."""
@@ -113,7 +120,7 @@ class Studies:
     def _items(self, queries: Sequence[Select[Any]]) -> list[Item]:
         with self._database.reading() as connection:
             rows = [row for query in queries for row in connection.execute(query)]
-        return [Item(episode=row.episode_key, reference=row.reference, needed=row.needed) for row in rows]
+            return [Item(episode=row.episode_key, reference=row.reference, needed=row.needed) for row in rows]
 
     def needed(self, name: str) -> tuple[int, int]:
         """How many episodes a study has and how many ratings they need in all, without the qualification."""
@@ -168,7 +175,7 @@ class Studies:
         query = select(STUDY_ANNOTATORS).where(columns.study == study, columns.session == session)
         with self._database.reading() as connection:
             row = connection.execute(query).mappings().one_or_none()
-        return None if row is None else _annotator(row)
+            return None if row is None else _annotator(row)
 
     def annotators(self, study: str) -> list[Annotator]:
         """Everybody who began, in the order in which they did."""

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from sotopia_pi.episodes.people import plain
 from sotopia_pi.ratings.dimensions import Dimension
 from sotopia_pi.studies.records import LONGEST_REASON, Answer, Assignment, Qualification, Reference, StudySettings
 
@@ -38,7 +39,7 @@ def fields_of(roles: Sequence[int], settings: StudySettings) -> list[str]:
 
 def draft_of(given: Mapping[str, str], roles: Sequence[int], settings: StudySettings) -> dict[str, str]:
     """What of a form is kept as a draft: its own fields that hold something, cut to the longest reason."""
-    kept = ((name, given.get(name, "")[:LONGEST_REASON]) for name in fields_of(roles, settings))
+    kept = ((name, plain(given.get(name, ""))[:LONGEST_REASON]) for name in fields_of(roles, settings))
     return {name: value for name, value in kept if value.strip()}
 
 
@@ -62,7 +63,7 @@ def read_answer(given: Mapping[str, str], roles: Sequence[int], settings: StudyS
                 read.errors[score_field(place, dimension.name)] = score
             else:
                 scores.setdefault(str(role), {})[dimension.name] = score
-            reason = given.get(reason_field(place, dimension.name), "").strip()
+            reason = plain(given.get(reason_field(place, dimension.name), "")).strip()
             if wrong := _reason_error(reason, settings.reason_characters):
                 read.errors[reason_field(place, dimension.name)] = wrong
             reasons.setdefault(str(role), {})[dimension.name] = reason

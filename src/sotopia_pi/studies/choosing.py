@@ -188,6 +188,7 @@ def create(
     rated = [key for key in check_keys(store, keys) if key not in tests]
     if not rated:
         raise ConfigError("A study needs at least one episode besides those of its qualification.")
+    _check_references(store, tests, settings)
     try:
         study = Study(
             name=name,
@@ -205,6 +206,24 @@ def create(
     items += [Item(episode=key, needed=settings.annotators) for key in rated]
     store.studies.create(study, items)
     return study
+
+
+def _check_references(store: Store, references: Mapping[str, Reference], settings: StudySettings) -> None:
+    """ConfigError where a reference is of nobody in its episode, or of nothing that the study asks."""
+    asked = {one.name for one in settings.dimensions}
+    found = store.studies.candidates(keys=references)
+    tasks = store.tasks_with({one.task_id for one in found})
+    for one in found:
+        reference, roles = references[one.key], [str(role) for role in tasks[one.task_id].roles]
+        if unknown := set(reference) - set(roles):
+            raise ConfigError(
+                f"The reference scores of {one.key!r} name the role {min(unknown)}; its roles are {', '.join(roles)}."
+            )
+        if not any(asked & set(scores) for scores in reference.values()):
+            raise ConfigError(
+                f"The reference scores of {one.key!r} are of no dimension of the study; "
+                f"those are {', '.join(sorted(asked))}."
+            )
 
 
 def copy_episodes(source: Store, target: Store, name: str, keys: Sequence[str], *, ratings: bool = False) -> int:

@@ -80,15 +80,17 @@ class Desk:
                 return value[:500]
         return ""
 
-    def begin(self, participant: str = "") -> tuple[Annotator, str] | None:
+    def begin(self, participant: str = "", browser: str = "") -> tuple[Annotator, str] | None:
         """The annotator and the token of a new session; one who began before finds their place again.
+
+        Who has no platform's id is known by a secret of their `browser`, so that beginning twice makes one annotator.
 
         None when the study is closed and the participant is new, or when it asks for an id and there is none.
         """
         if not participant and self.study.settings.participant_required:
             return None
         token = secrets.token_urlsafe(32)
-        known = participant or f"\n{secrets.token_hex(16)}"  # a line break: no platform's id
+        known = participant or f"\n{browser or secrets.token_hex(16)}"  # a line break: no platform's id
         hashed = hmac.new(self.study.salt.encode(), known.encode("utf-8", "replace"), hashlib.sha256).hexdigest()
         new = Annotator(
             study=self.study.name,
@@ -118,7 +120,7 @@ class Desk:
             return Step(stop="screened_out")
         if annotator.phase == "instructed":
             own = self.store.assignments.test(self.study, annotator, _new_id(), self.clock())
-            return Step(own) if own is not None else Step(stop="screened_out")
+            return Step(own) if own is not None else Step(stop="screened_out" if self._is_open() else "closed")
         own = self.store.assignments.next(self.study, annotator, _new_id(), self.clock())
         rated, total = self.count(annotator)
         if own is not None:

@@ -16,7 +16,7 @@ mill oak otter owl pebble pine pond poplar raven reed robin rowan sparrow spring
 tulip valley walnut willow wren
 """
 #: Letters and digits that cannot be mistaken for one another when a code is copied by hand.
-_PLAIN = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
+PLAIN = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
 
 
 def pseudonym() -> str:
@@ -26,4 +26,4 @@ def pseudonym() -> str:
 
 def completion_code() -> str:
     """A random code of eight letters and digits."""
-    return "".join(secrets.choice(_PLAIN) for _ in range(8))
+    return "".join(secrets.choice(PLAIN) for _ in range(8))

@@ -18,6 +18,8 @@ from sotopia_pi.records import Record
 SLUG = r"^[a-z0-9][a-z0-9-]{0,39}$"
 #: The rater of a person who rates: this, the study's name, a slash and the pseudonym.
 HUMAN = "human:"
+#: The URL parameters in which recruitment platforms send a participant's id.
+PARTICIPANT = ("participant", "PROLIFIC_PID", "workerId", "participant_id")
 #: Characters of a reason that are kept.
 LONGEST_REASON = 5_000
 
@@ -34,7 +36,7 @@ class Qualification(Record):
     `tolerance` of it (paper.md section 3: all of them, within 2).
     """
 
-    tolerance: float = Field(default=2, ge=0)
+    tolerance: float = Field(default=2, ge=0, allow_inf_nan=False)
     share: float = Field(default=1.0, gt=0, le=1)
     attempts: int = Field(default=2, ge=1, le=20)
 
@@ -46,7 +48,7 @@ class Reannotation(Record):
     """
 
     dimension: str = "goal"
-    threshold: float = Field(default=5, ge=0)
+    threshold: float = Field(default=5, ge=0, allow_inf_nan=False)
     maximum: int = Field(default=3, ge=1, le=50)
 
 
@@ -88,7 +90,7 @@ class StudySettings(Record):
     done: End = End()
     screened_out: End = End()
     nothing_left: End = End()
-    participant_parameters: tuple[str, ...] = ("participant", "PROLIFIC_PID", "workerId", "participant_id")
+    participant_parameters: tuple[str, ...] = PARTICIPANT
     participant_required: bool = False
     seed: int = 1
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import socket
 from collections.abc import AsyncIterator, Callable, Collection
 from http import HTTPStatus
@@ -21,6 +22,7 @@ from sotopia_pi.web import (
     comparing,
     episode,
     episodes,
+    invited,
     playing,
     rating,
     reading,
@@ -48,6 +50,7 @@ def application(site: Site, hosts: Collection[str] = ()) -> Starlette:
             *comparing.ROUTES,
             *agreeing.ROUTES,
             *playing.ROUTES,
+            *invited.ROUTES,
             *rating.ROUTES,
             *studying.ROUTES,
         ],
@@ -104,4 +107,8 @@ def _http_error(request: Request, error: Exception) -> Response:
 
 
 def _our_error(request: Request, error: Exception) -> Response:
+    if request.url.path.startswith("/rate/"):  # an annotator; sentences of the store name files of the owner's
+        logging.getLogger(__name__).warning("%s", error)
+        said = "This cannot be read or stored now. Go back and try again in some minutes; what was saved is kept."
+        return fault(request, 503, said)
     return fault(request, 503 if isinstance(error, StoreError) else 400, str(error))

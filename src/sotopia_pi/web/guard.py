@@ -3,7 +3,8 @@
 * The Host header must name this server, so that no foreign name can be pointed at it (DNS rebinding).
 * Every form carries a token derived from a cookie of the visitor's browser (HMAC), and must come from these pages
   (Origin, Sec-Fetch-Site); what has neither is refused before any handler runs. Bodies are small, urlencoded forms.
-* Owner pages need the owner's token where the server has one; annotators reach pages under /rate/ alone.
+* Owner pages need the owner's token where the server has one; annotators reach pages under /rate/ alone, and people
+  who were invited to play those under /sit/.
 * Every answer carries a content security policy without inline scripts or styles.
 
 The owner's cookie is a nonce with its HMAC under the token, so nothing is stored and a restart logs nobody out.
@@ -32,10 +33,12 @@ LARGEST_FORM = 1_000_000
 MOST_FIELDS = 1_000
 CSRF_FIELD, CSRF_HEADER = "csrf", "x-csrf-token"
 VISITOR, OWNER, ANNOTATOR = "sotopia_pi_visitor", "sotopia_pi_owner", "sotopia_pi_annotator"
+#: How long a participant's browser keeps its place, in seconds: 30 days.
+KEPT = 30 * 24 * 3600
 #: How many wrong tokens are heard in a minute.
 TRIES_A_MINUTE = 20
 #: What is reached without the owner's token.
-OPEN = ("/static/", "/rate/", "/login", "/health")
+OPEN = ("/static/", "/rate/", "/sit/", "/login", "/health")
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -130,7 +133,9 @@ class Guard:
             return None
         if ANNOTATOR in request.state.cookies and not (self._token and request.state.owner):
             raise Refused(
-                403, "This browser takes part in a rating study, and annotators reach only the pages of their study."
+                403,
+                "This browser takes part in a study, and participants reach only the pages of their study. "
+                "To see the other pages, use a private window or another browser, or delete this site's cookies.",
             )
         if not request.state.owner:
             if request.method == "GET" and "authorization" not in request.headers:

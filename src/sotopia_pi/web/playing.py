@@ -1,15 +1,12 @@
-"""Pages on which a person plays: choosing task, role and opponent, the conversation, and its end.
+"""Pages on which the owner plays: choosing task, role and opponent, and the conversation (conversation.py).
 
-A page shows the view of the person's role and nothing else of the task. What can be played with is what the run knows
-and what the server was started with, never a model named in a request.
+What can be played with is what the run knows and what the server was started with, never a model named in a request.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from time import monotonic
-from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -17,31 +14,19 @@ from starlette.routing import Route
 
 from sotopia_pi import playing
 from sotopia_pi.config import PARTNER
-from sotopia_pi.episodes.briefing import briefing, called, told
-from sotopia_pi.episodes.people import STOPPED, human, typed
-from sotopia_pi.episodes.records import ActionError, ActionType, Episode
+from sotopia_pi.episodes.people import human
 from sotopia_pi.errors import ConfigError, SotopiaError, StoreError
-from sotopia_pi.ratings.verifier import VERIFIER
+from sotopia_pi.studies.invitations import invitations, progress
+from sotopia_pi.web import conversation
+from sotopia_pi.web.conversation import Frame
 from sotopia_pi.web.places import Place
 from sotopia_pi.web.playroom import Playroom, Table, playroom
 from sotopia_pi.web.rendering import page
 from sotopia_pi.web.site import form, missing, place, see, site
 from sotopia_pi.world.records import SocialTask
 
-#: What a person can do, as the form names it.
-KINDS = {
-    ActionType.SPEAK: "say it",
-    ActionType.NON_VERBAL: "show it without words",
-    ActionType.ACT: "do it",
-    ActionType.NONE: "do nothing this turn",
-    ActionType.LEAVE: "leave, which ends the conversation",
-}
-ENDS = {"left": "Somebody left.", "stale": "Nobody did anything for three turns.", "limit": "There are no more turns."}
 #: Tasks that are offered by name; any other is reached from its own page.
 OFFERED = 100
-#: Seconds that an answer to a form waits for the model, so that quick models need no second page.
-PATIENCE = 1.0
-_LOOK = 0.05
 
 
 def choose(request: Request) -> Response:
@@ -74,6 +59,8 @@ def _choosing(request: Request, chosen: Mapping[str, str], fault: str | None = N
         fault=fault,
         busy=room.playing,
         most=room.most,
+        invitations=[(one, *progress(here.store, one)) for one in invitations(here.store)],
+        origin=f"{request.url.scheme}://{request.url.netloc}",
     )
     answer.status_code = 400 if fault else 200
     return answer
@@ -98,7 +85,7 @@ async def begin(request: Request) -> Response:
         task, opponent = await asyncio.to_thread(_wanted, here, room, given, tuple(site(request).opponents))
         table = await room.seat(here, task, int(given["role"]), given.get("name", ""), opponent)
     except SotopiaError as error:
-        kept = {key: given[key] for key in ("group", "role", "opponent", "name") if key in given}
+        kept = {key: given[key] for key in ("task", "group", "role", "opponent", "name") if key in given}
         return await asyncio.to_thread(_choosing, request, kept, str(error))
     return see(request, "sitting", place=here.name, session=table.id)
 
@@ -129,82 +116,29 @@ def _table(request: Request) -> Table:
     return found
 
 
+def _frame(request: Request, table: Table) -> Frame:
+    here = place(request)
+    path = request.url_for("sitting", place=here.name, session=table.id).path
+    onward = request.url_for("play", place=here.name).path
+    return Frame(path, "place.html.j2", onward, values={"place": here, "tab": "play"})
+
+
 def sitting(request: Request) -> Response:
-    """The conversation as it is now; to htmx only the part that changes."""
-    return _show(request, _table(request))
+    """The conversation as it is now."""
+    table = _table(request)
+    return conversation.show(request, table, _frame(request, table))
 
 
 def act(request: Request) -> Response:
     """What the person does on a turn."""
-    table, given = _table(request), form(request)
-    kind = next((kind for kind in KINDS if kind.value == given.get("kind")), None)
-    words, fault = given.get("words", ""), None
-    try:
-        if kind is None:
-            raise ActionError("Choose what you do with the words.")
-        action = typed(kind, words)
-    except ActionError as error:
-        return _show(request, table, str(error), words)
-    turn, there = given.get("turn", ""), table.sitting
-    if there is None or not turn.isdecimal() or not there.act(action, int(turn[:6])):
-        fault = "This was not sent: it is not your turn, or the turn was answered already."
-        return _show(request, table, fault, words)
-    return _answer(request, table)
+    table = _table(request)
+    return conversation.act(request, table, _frame(request, table))
 
 
 def stop(request: Request) -> Response:
     """The person gives up."""
     table = _table(request)
-    table.stop(STOPPED)
-    return _answer(request, table)
-
-
-def _answer(request: Request, table: Table) -> Response:
-    """After a form: the conversation itself to htmx, to other browsers a page that may be reloaded."""
-    until = monotonic() + PATIENCE
-    while table.running and (seen := table.sight) and not seen.asked and (left := until - monotonic()) > 0:
-        table.wait(seen, min(left, _LOOK))
-    if "hx-request" in request.headers:
-        return _show(request, table)
-    return see(request, "sitting", place=table.place, session=table.id)
-
-
-def _show(request: Request, table: Table, fault: str | None = None, words: str = "") -> Response:
-    seen, sight = table.view, table.sight
-    partial = "hx-request" in request.headers
-    episode = table.episode
-    answer = page(
-        request,
-        "play_now.html.j2" if partial else "play.html.j2",
-        place=place(request),
-        tab="play",
-        table=table,
-        view=seen,
-        parts=briefing(seen),
-        said=[(event.role == seen.role, called(seen, event.role), *told(event)) for event in seen.history],
-        asked=bool(sight and sight.asked),
-        loading=sight is None,
-        waiting=table.running and not (sight and sight.asked),
-        kinds=[(kind.value, label) for kind, label in KINDS.items()],
-        fault=fault,
-        words=words,
-        partial=partial,
-        end=None if episode is None else _end(table, episode),
-    )
-    answer.status_code = 400 if fault and not partial else 200  # htmx shows only what succeeded
-    return answer
-
-
-def _end(table: Table, episode: Episode) -> dict[str, Any]:
-    """How it ended, and the scores; what a rater says of the other role is left to the episode's own page."""
-    why = ENDS[episode.stop_reason] if episode.stop_reason else f"It failed: {episode.failure}."
-    rows = []
-    for rating in table.ratings:
-        own = rating.role == table.role
-        scores = ", ".join(f"{name.replace('_', ' ')} {score:g}" for name, score in rating.scores.items())
-        reason = rating.reasons.get("goal", "") if own and rating.rater == VERIFIER else ""
-        rows.append(("You" if own else "The other", rating.rater, scores or f"not rated, {rating.failure}", reason))
-    return {"why": why, "rows": rows, "key": episode.key, "completed": episode.completed}
+    return conversation.stop(request, table, _frame(request, table))
 
 
 ROUTES = [

@@ -8,6 +8,7 @@ that touches a disk is done off the loop.
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 import threading
 from contextlib import ExitStack
@@ -17,7 +18,7 @@ from time import sleep
 from typing import cast
 
 from sotopia_pi import playing
-from sotopia_pi.config import EXPERT, PARTNER, Config
+from sotopia_pi.config import EXPERT, PARTNER, PLAYED, Config
 from sotopia_pi.episodes.agents import Player
 from sotopia_pi.episodes.people import Sight, Sitting
 from sotopia_pi.episodes.records import Episode
@@ -37,6 +38,7 @@ IDLE = 1_800.0
 SERVER_STOPPED = "the server was stopped"
 
 _ROOM = "playroom"
+_LOG = logging.getLogger(__name__)
 _MAKING = threading.Lock()
 
 
@@ -51,6 +53,7 @@ class Table:
     role: int
     name: str
     opponent: Opponent
+    stage: str = PLAYED
     sitting: Sitting | None = None
     episode: Episode | None = None
     ratings: tuple[Rating, ...] = ()
@@ -70,6 +73,12 @@ class Table:
         return self.sitting.sight if self.sitting else None
 
     @property
+    def asked(self) -> bool:
+        """Whether it is the person's turn."""
+        sight = self.sight
+        return sight is not None and sight.asked and self.stopped is None
+
+    @property
     def view(self) -> View:
         """The role's view now."""
         sight = self.sight
@@ -81,6 +90,12 @@ class Table:
             self.sitting.wait(seen, seconds)
         else:  # it is over and being stored
             sleep(seconds)
+
+    def ended(self, work: asyncio.Task[None]) -> None:
+        """Frees the place when the work met an error that is nobody's expected one, such as memory that ran out."""
+        if not work.cancelled() and (error := work.exception()) is not None:
+            _LOG.error("a conversation broke off", exc_info=error)
+            self.fault = f"The conversation broke off ({type(error).__name__}); the server's terminal says why."
 
     def stop(self, why: str) -> None:
         """Ends the sitting as failed, also one whose model is still loading."""
@@ -100,11 +115,22 @@ class Playroom:
         self._open = ExitStack()
         self._opening = threading.Lock()
         self._judging = asyncio.Lock()
+        #: Held by who looks whether somebody sits already and then seats them.
+        self.seating = asyncio.Lock()
 
     @property
     def playing(self) -> int:
         """How many sit at tables now."""
         return sum(table.running for table in list(self._tables.values()))
+
+    @property
+    def full(self) -> bool:
+        """Whether all places are taken."""
+        return self.playing >= self.most
+
+    def tables(self, place: Place) -> list[Table]:
+        """The tables of a place, oldest first."""
+        return [table for table in list(self._tables.values()) if table.place == place.name]
 
     def table(self, place: Place, id: str) -> Table | None:
         """The table of this id at this place."""
@@ -124,15 +150,18 @@ class Playroom:
         own = playing.known(self.run(place)) if place.config else [PARTNER, EXPERT]
         return list(dict.fromkeys((*own, *given)))
 
-    async def seat(self, place: Place, task: SocialTask, role: int, name: str, opponent: Opponent) -> Table:
+    async def seat(
+        self, place: Place, task: SocialTask, role: int, name: str, opponent: Opponent, stage: str = PLAYED
+    ) -> Table:
         """Begins a sitting. ConfigError when all places are taken."""
         run = await asyncio.to_thread(self.run, place)
-        if self.playing >= self.most:
+        if self.full:
             raise ConfigError(f"{self.most} people are playing already; wait until one of them is done.")
-        table = Table(secrets.token_urlsafe(18), place.name, run, task, role, name, opponent)
+        table = Table(secrets.token_urlsafe(18), place.name, run, task, role, name, opponent, stage)
         self._forget()
         self._tables[table.id] = table
         table.work = asyncio.create_task(self._play(table))
+        table.work.add_done_callback(table.ended)
         return table
 
     async def close(self) -> None:
@@ -156,7 +185,8 @@ class Playroom:
         """Plays, stores and rates; an error is what the table's page then says."""
         try:
             player = await self._player(table)
-            sitting = playing.sit(table.run, table.task, table.role, table.name, table.opponent, player, idle=self.idle)
+            who = (table.role, table.name, table.opponent)
+            sitting = playing.sit(table.run, table.task, *who, player, idle=self.idle, stage=table.stage)
             table.sitting = sitting
             if table.stopped:
                 sitting.stop(table.stopped)
@@ -184,11 +214,12 @@ class Playroom:
         key = (table.place, table.opponent.name)
         if key not in self._models:
             self._models[key] = asyncio.create_task(asyncio.to_thread(self._load, table.run, table.opponent))
+        model = self._models[key]
         try:
-            return await asyncio.shield(self._models[key])
-        except SotopiaError:
-            self._models.pop(key, None)  # the next one to ask tries again
-            raise
+            return await asyncio.shield(model)
+        finally:
+            if model.done() and (model.cancelled() or model.exception()):
+                self._models.pop(key, None)  # the next one to ask tries again
 
     def _load(self, run: Run, opponent: Opponent) -> Player:
         with ExitStack() as stack:

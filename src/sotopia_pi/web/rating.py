@@ -19,14 +19,12 @@ from sotopia_pi.ratings.dimensions import Dimension
 from sotopia_pi.studies.answers import fields_of, reason_field, score_field
 from sotopia_pi.studies.desk import Desk, Step
 from sotopia_pi.studies.records import LONGEST_REASON, Annotator, Assignment
-from sotopia_pi.web.guard import ANNOTATOR, cookie
+from sotopia_pi.web.guard import ANNOTATOR, KEPT, VISITOR, cookie
 from sotopia_pi.web.rendering import page
 from sotopia_pi.web.site import form, missing, refused, see, site
 from sotopia_pi.world.records import SocialTask
 
 SESSION = "sotopia_pi_rater"
-#: How long a browser keeps its place in a study, in seconds: 30 days.
-_KEPT = 30 * 24 * 3600
 #: A range with more scores than this is a number to type, not a row of buttons.
 _MOST_BUTTONS = 21
 
@@ -80,7 +78,7 @@ def welcome(request: Request) -> Response:
 def begin(request: Request) -> Response:
     """Begins, or finds the participant's place again."""
     desk = _desk(request)
-    found = desk.begin(form(request).get("participant", "").strip()[:500])
+    found = desk.begin(form(request).get("participant", "").strip()[:500], request.state.cookies.get(VISITOR, ""))
     if found is None:
         refused(
             "This study takes no new participants now."
@@ -91,7 +89,7 @@ def begin(request: Request) -> Response:
     _, token = found
     path = f"/rate/{desk.study.link}"
     answer = see(request, "rate_work", link=desk.study.link)
-    answer.headers.append("set-cookie", cookie(request, SESSION, token, path, _KEPT))
+    answer.headers.append("set-cookie", cookie(request, SESSION, token, path, KEPT))
     answer.headers.append("set-cookie", cookie(request, ANNOTATOR, "1"))
     return answer
 
@@ -121,6 +119,8 @@ def submit(request: Request) -> Response:
         rated, total = desk.count(annotator)
         step = Step(assignment, rated=rated, total=total)
         return _rating(request, desk, annotator, step, assignment, given, handed.read.errors)
+    if handed.again and _own(desk, annotator, request).answer != handed.read.answer:
+        refused("You submitted this conversation before; it stays as it was, and what you changed is not stored.", 409)
     if assignment.attempt:
         return see(request, "rate_result", link=desk.study.link, assignment=assignment.id)
     return see(request, "rate_work", link=desk.study.link)

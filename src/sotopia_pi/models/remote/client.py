@@ -30,7 +30,6 @@ from sotopia_pi.models.remote.transport import Sender, Transport, proxy_of
 _NOBODY = 3
 #: Calls refused with status 400 before any was ever answered, after which no other is taken to fare better.
 _MISFIT = 3
-_RESUME = "What was played is kept; run the same command again to continue."
 
 
 @dataclass(slots=True)
@@ -76,6 +75,7 @@ class RemoteModel:
         made = [Endpoint(url, keys[url], proxy_of(url), Window(self._settings.concurrency)) for url in spec.urls]
         self._endpoints = Endpoints(made, self._clock)
         self._stopped: str | None = None
+        self._inside = 0
         self._answers = 0
         self._refusals = 0
 
@@ -98,10 +98,20 @@ class RemoteModel:
             self._endpoints.renew(self._settings.concurrency)
             self._stopped = None
         call = _Call(messages, sampling, seed, conversation, schema, self._clock.time(), self._answers)
+        self._inside += 1
+        try:
+            return await self._answered(call)
+        finally:
+            self._inside -= 1
+            if not self._inside:
+                self._stopped = None
+
+    async def _answered(self, call: _Call) -> Completion:
+        """The reply to a call, after as many attempts as it takes. ModelError, ServiceError."""
         while True:
             if self._stopped is not None:
                 raise ServiceError(self._stopped)
-            endpoint = self._endpoints.choose(conversation)
+            endpoint = self._endpoints.choose(call.conversation)
             try:
                 return await self._ask(endpoint, call)
             except Hopeless as error:
@@ -214,6 +224,6 @@ class RemoteModel:
         raise ModelError(f"A call was given up after {tried}: {error}.")
 
     def _stop(self, why: str) -> ServiceError:
-        """Every call from now on meets the same error."""
-        self._stopped = self._stopped or f"{why} {_RESUME}"
+        """Every call that is under way meets the same error; whoever comes when they are gone asks anew."""
+        self._stopped = self._stopped or why
         return ServiceError(self._stopped)
