@@ -257,9 +257,8 @@ def test_human_eval_counts_both_roles_of_self_play(tmp_path: Path, capsys: pytes
         fill(store, 1)
         alone = played(0, "collect/sr").model_copy(update={"key": "alone", "players": ("sr", "sr")})
         store.add_episodes([(alone, [])])
-        given = [(0, "human:one/p", 4.0), (1, "human:one/p", 5.0), (1, "judge:x", 9.0)]
-        ratings = [Rating(episode="alone", role=role, rater=rater, scores={"goal": goal}) for role, rater, goal in given]
-        store.add_ratings(ratings)
+        for role, rater, goal in ((0, "human:one/p", 4.0), (1, "human:one/p", 5.0), (1, "judge:x", 9.0)):
+            store.add_ratings([Rating(episode="alone", role=role, rater=rater, scores={"goal": goal})])
     assert main(["human-eval", str(tmp_path), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert (found["target"]["goal"]["mean"], found["target"]["goal"]["n"]) == (4.5, 2)
