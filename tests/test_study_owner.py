@@ -26,6 +26,7 @@ from sotopia_pi.studies.desk import Desk
 from sotopia_pi.studies.export import export_csv, export_jsonl, header
 from sotopia_pi.studies.records import End, StudySettings
 from sotopia_pi.studies.status import status
+from sotopia_pi.web.places import close_places, open_places
 
 
 @pytest.fixture
@@ -228,6 +229,9 @@ def test_the_verbs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*other, "--database", str(tmp_path / "other.db")]) == 0
     assert main(["study", "list", str(tmp_path / "other.db")]) == 0
     assert "two  open  0 of 4" in capsys.readouterr().out
+    (place,) = open_places([str(tmp_path / "other.db")])
+    assert [study.name for study in place.store.studies.all()] == ["two"]
+    close_places([place])
 
 
 def test_human_eval_reads_studies(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -245,8 +249,11 @@ def test_human_eval_reads_studies(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert (found["n_episodes"], found["n_annotations"], found["n_annotators"]) == (4, 8, 2)
     assert found["target"]["goal"]["mean"] == 5.0
     assert found["judges"]["judge:x"]["target"]["goal"]["gap"] == 4.0
-    assert main(["human-eval", run, "--study", "none"]) == ConfigError.exit_code
-    assert "rated nothing in the study 'none' yet" in capsys.readouterr().err
+    assert main(["human-eval", run, "--study", "none"]) == StoreError.exit_code
+    assert "has no study 'none': the studies are first" in capsys.readouterr().err
+    assert main(["study", "create", run, "--name", "new", "--n", "1"]) == 0
+    assert main(["human-eval", run, "--study", "new"]) == ConfigError.exit_code
+    assert "rated nothing in the study 'new' yet" in capsys.readouterr().err
     assert main(["human-eval", run, "--policy", "nobody"]) == ConfigError.exit_code
     assert "they did of secretpolicy" in capsys.readouterr().err
     assert main(["human-eval", run, "--target", "x"]) == ConfigError.exit_code

@@ -9,6 +9,7 @@ from sotopia_pi.evaluation.people import Annotated, Annotation, Scores, role_of
 from sotopia_pi.ratings.combine import combined
 from sotopia_pi.ratings.records import Rating
 from sotopia_pi.store import Store
+from sotopia_pi.studies.choosing import find
 from sotopia_pi.studies.export import model_of
 
 _PEOPLE = "human:"
@@ -41,6 +42,8 @@ def annotated(store: Store, study: str | None = None) -> dict[str, list[Annotate
         if one.annotations:
             found.setdefault(policy, []).append(one)
     if not found:
+        if study is not None:
+            find(store, study)  # a name that is no study's is another error
         where = f"in the study {study!r}" if study else "here"
         raise ConfigError(f"People have rated nothing {where} yet; see `sotopia-pi study status`.")
     return found
