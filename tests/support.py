@@ -6,8 +6,8 @@ import os
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +95,14 @@ def start(*arguments: str, **options: Any) -> subprocess.Popen[str]:
         env={**os.environ, **offline()},
         **options,
     )
+
+
+def wait_until(done: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    """Returns when `done` is true of what a process does, which must not end before; leaves the processor to it."""
+    while not done():
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(0.002)
+            assert done(), process.communicate()
 
 
 def offline() -> Mapping[str, str]:

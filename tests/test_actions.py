@@ -91,7 +91,7 @@ NEAR_MISSES = st.builds(
     | OBJECTS.map(json.dumps)
     | st.text(alphabet='{}[]":,\\u0123456789deaction_type ').map("{".__add__)
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_any_text_is_an_action_or_an_action_error(text: str) -> None:
     try:
         action = parse_action(text)

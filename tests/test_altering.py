@@ -81,7 +81,7 @@ def test_other_words_keep_every_outcome_number_and_name(played):
 
 
 @given(st.text(max_size=120))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_any_text_keeps_its_numbers_when_it_is_reworded(text):
     assert re.findall(r"\d", reworded_text(text)) == re.findall(r"\d", text)
 
@@ -129,7 +129,7 @@ def test_a_check_is_read_back_from_its_words(kind, split):
 
 
 @given(st.text(max_size=60), st.lists(st.text(max_size=60), max_size=3))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_no_other_words_tell_a_check(situation, goals):
     assert told_check(situation, goals) is None
     assert told_check("Two friends talk.", ["Be kind.", "Be honest."]) is None

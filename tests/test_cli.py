@@ -9,7 +9,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from support import LIGHT, character, start, stored
+from support import LIGHT, character, start, stored, wait_until
 from support import settings as sets
 
 from sotopia_pi import __version__
@@ -239,8 +239,7 @@ def test_interrupt_keeps_what_was_stored(tmp_path: Path) -> None:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
 
     process = start("run", "--out", str(out), *many, preexec_fn=heed)
-    while stored(out) < 3:
-        assert process.poll() is None, process.communicate()
+    wait_until(lambda: stored(out) >= 3, process)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=30)
     assert process.returncode == 130

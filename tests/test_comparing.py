@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 from compared import FAILED, HOSTILE, JUDGE, TASKS, goal, opened, results
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
@@ -198,7 +198,6 @@ def test_a_very_long_text_is_cut_and_says_so(tmp_path):
 POSITIONS = st.tuples(st.integers(0, 3), st.integers(0, 1), st.integers(0, 2))
 
 
-@settings(deadline=None)
 @given(*(st.dictionaries(POSITIONS, st.none() | st.integers(0, 10)) for _ in range(2)))
 def test_pairing_agrees_with_the_reports(a, b):
     rows = [
@@ -226,7 +225,6 @@ def played(own):
     return Played(table[:, 0], table[:, 1], table[:, 2], np.zeros(len(table), dtype=np.int64), scores)
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 1), st.integers(0, 1), st.integers(0, 2)), max_size=30))
 def test_equal_positions_are_paired_in_order_and_each_role_once(rows):
     table = np.array(rows or np.zeros((0, 4)), dtype=np.int64).reshape(-1, 4)

@@ -175,7 +175,7 @@ CONFIGS = st.builds(
 
 
 @given(CONFIGS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_written_config_reads_back(config: Config) -> None:
     assert parse_back(config) == config
     assert differences(parse_back(config), config) == []

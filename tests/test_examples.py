@@ -148,7 +148,13 @@ def test_the_papers_rounds_train_here_and_wait_for_the_server(
 
 @pytest.mark.weights
 @pytest.mark.parametrize(
-    "path", [path for path in EXAMPLES if not is_remote(load(path).models.policy)], ids=lambda path: path.name
+    "path",
+    [
+        pytest.param(path, marks=[pytest.mark.slow] if path.name.startswith("offline") else [])
+        for path in EXAMPLES
+        if not is_remote(load(path).models.policy)
+    ],
+    ids=lambda path: path.name,
 )
 def test_local_policies_are_played_and_trained(path: Path, weights: str, tmp_path: Path) -> None:
     """On random weights: whatever they say is invalid and not trained on, so that every round imitates the expert."""

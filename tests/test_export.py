@@ -112,7 +112,7 @@ texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"
 )
 
 
-@settings(max_examples=20, deadline=None, phases=[Phase.generate], database=None)
+@settings(max_examples=20, phases=[Phase.generate], database=None)
 @given(
     said=st.lists(st.tuples(st.sampled_from(list(ActionType)), texts, st.booleans()), min_size=1, max_size=6),
     situation=texts,

@@ -54,14 +54,14 @@ def tells_all(root):
     return numbers(shown) <= numbers(told) | {n.lstrip("+") for n in numbers(told)} | {"0.0"}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(AXES, st.lists(SCORES, max_size=30), st.lists(SCORES, max_size=30), NAMES)
 def test_a_histogram_of_anything_is_drawn_and_told(axis, first, second, name):
     read(histogram("Scores", axis, Series(name, first), Series("other", second)))
     assert tells_all(read(histogram("Scores", axis, Series("bc", first), Series("base", second))))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(AXES, st.lists(st.tuples(SCORES, SCORES), max_size=30), NAMES)
 def test_a_scatter_of_anything_is_drawn_and_told(axis, pairs, name):
     x, y = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
@@ -69,7 +69,7 @@ def test_a_scatter_of_anything_is_drawn_and_told(axis, pairs, name):
     assert tells_all(read(scatter("Scores", axis, Series("verifier", x), Series("judge", y))))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.floats(-20, 20), max_size=300), st.integers(1, 5))
 def test_differences_of_anything_are_drawn_and_told(values, scenarios):
     overall = paired(values, [0.0] * len(values), [place % scenarios for place in range(len(values))])
@@ -119,7 +119,6 @@ def test_every_difference_up_to_two_hundred_is_a_dot_and_more_are_grouped():
     assert "each dot 5 tasks" in words(root)[0]
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 10), st.integers(0, 10)), min_size=3, max_size=60))
 def test_correlations_agree_with_scipy(pairs):
     x, y = (np.array(side, dtype=float) for side in zip(*pairs, strict=True))

@@ -125,7 +125,7 @@ JSON = st.recursive(
 
 
 @given(st.dictionaries(st.sampled_from(list(GOOD)), JSON))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_any_json_is_read_or_refused_with_a_reason(changes: dict[str, Any]) -> None:
     try:
         made = read(**changes)
@@ -234,7 +234,7 @@ def chat(note: str, *more: str) -> list[Message]:
 
 
 @given(st.text(max_size=30), st.integers(0, 2**63))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_the_fake_writes_valid_scenarios(note: str, seed: int) -> None:
     assert len(read_scenario(scenario_answer()(chat(note), seed), "k", "s", PEOPLE).goals) == 2
     assert scenario_answer()(chat(note), seed) == scenario_answer()(chat(note), seed)

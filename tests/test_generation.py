@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support import character, start
+from support import character, start, wait_until
 
 from sotopia_pi.cli.main import main
 from sotopia_pi.config import load
@@ -164,7 +164,7 @@ def test_more_may_be_asked_for_later(tmp_path: Path) -> None:
 
 
 @given(cut=st.floats(0, 1))
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 def test_a_generation_cut_anywhere_continues_to_the_same_end(
     tmp_path_factory: pytest.TempPathFactory, cut: float
 ) -> None:
@@ -377,8 +377,7 @@ def test_a_killed_generation_continues_where_it_was(tmp_path: Path) -> None:
     out = tmp_path / "killed" / "t.jsonl"
     process = start("generate", *arguments, "--out", str(out))
     journal = out.with_name("t.journal.jsonl")
-    while process.poll() is None and not (journal.is_file() and journal.read_bytes().count(b"\n") > 20):
-        pass
+    wait_until(lambda: journal.is_file() and journal.read_bytes().count(b"\n") > 20, process)
     process.send_signal(signal.SIGKILL)
     process.communicate(timeout=60)
     run(*arguments, out=out)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sotopia_files import (
     IDS,
@@ -28,7 +28,7 @@ from sotopia_files import (
     reward,
     write,
 )  # fmt: skip
-from support import start, stored
+from support import start, stored, wait_until
 
 from sotopia_pi.cli.main import main
 from sotopia_pi.errors import StoreError
@@ -179,8 +179,7 @@ def test_a_killed_import_is_completed_by_the_next(tmp_path: Path) -> None:
     out = tmp_path / "run"
     arguments = ["import", "episodes", str(path), "--out", str(out), "--quiet"]
     process = start(*arguments)
-    while stored(out) < 200:
-        assert process.poll() is None, process.communicate()
+    wait_until(lambda: stored(out) >= 200, process)
     process.kill()
     process.communicate()
     found = stored(out)
@@ -208,7 +207,7 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     return [at for key, item in inner for at in ((*path, key), *places(item, (*path, key)))]
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=300)
 @given(st.data())
 def test_a_record_is_read_or_refused_whatever_stands_in_it(data: st.DataObject) -> None:
     record = deepcopy(data.draw(st.sampled_from([episode(), printed(), OURS])))

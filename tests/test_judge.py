@@ -126,7 +126,7 @@ HOSTILE_TEXT = st.text(
 
 
 @given(st.lists(HOSTILE_TEXT, max_size=6), HOSTILE_TEXT)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_nothing_that_is_said_can_leave_its_line(said: list[str], situation: str) -> None:
     situation = situation.encode("utf-8", "replace").decode()  # a task's id is of UTF-8 text
     scenario = TASK.scenario.model_copy(update={"situation": situation})
@@ -216,7 +216,7 @@ def test_a_draft_that_breaks_the_contract_does_not_spoil_the_answer() -> None:
 
 
 @given(st.lists(HOSTILE_TEXT, max_size=4), HOSTILE_TEXT)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_what_the_judge_quotes_in_its_reasons_changes_no_score(around: list[str], reason: str) -> None:
     goal = {"reasoning": f"Said: {reason}", "score": 4}
     fakes = [text for text in around if TOKEN not in text]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import CAST, LIGHT, character, episode, price_task, turn
 from support import settings as sets
@@ -62,7 +62,6 @@ def judged(model: Any, asked: Sequence[Dimension] = SEVEN) -> Any:
 # The sums
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.floats(-80, 0), min_size=2, max_size=21), st.integers(-10, 10))
 def test_the_expectation_is_within_the_range_and_moves_with_it(logs: list[float], low: int) -> None:
     numbers = range(low, low + len(logs))

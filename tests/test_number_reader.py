@@ -123,7 +123,7 @@ def llama(folders: dict[str, Path]) -> Any:
     reader.close()
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.permutations(range(len(ASKED))), st.integers(1, len(ASKED)))
 def test_the_order_and_the_company_of_questions_do_not_matter(llama: NumberReader, order: list[int], n: int) -> None:
     alone = {index: ask(llama, [ASKED[index]])[0] for index in order[:n]}

@@ -102,7 +102,7 @@ PARTS = st.lists(
 
 
 @given(PARTS, st.lists(PARTS, max_size=6))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_the_index_measures_what_comparing_pair_by_pair_measures(text: Text, others: list[Text]) -> None:
     limits = Limits(run=4, shared=0.4, situation=0.6, jaccard=0.3)
     match = OverlapIndex(others, limits).find(text)

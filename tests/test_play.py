@@ -108,7 +108,6 @@ def test_more_than_two_stale_turns_end_an_episode() -> None:
 
 
 @given(st.lists(st.sampled_from([HELLO, NOTHING, LEAVE]), max_size=12), st.integers(1, 10))
-@settings(deadline=None)
 def test_an_episode_ends_exactly_when_a_rule_says_so(actions: list[Action], limit: int) -> None:
     turns = [Turn(role=i % 2, action=action) for i, action in enumerate(actions)]
     stale = len(actions) >= 3 and actions[-3:] == [NOTHING] * 3
@@ -192,7 +191,7 @@ def test_conversations_are_released_however_an_episode_ends() -> None:
 
 
 @given(st.integers(0, 25), st.integers(1, 9))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_every_plan_is_kept_exactly_once(count: int, concurrency: int) -> None:
     task = price_task()
     plans = [plan(task, repeat) for repeat in range(count)]

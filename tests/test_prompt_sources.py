@@ -218,7 +218,7 @@ def test_only_the_first_bad_rows_are_kept() -> None:
 
 
 @given(st.binary(max_size=300), st.sampled_from(["social-iqa", "text"]))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_no_content_breaks_the_readers(tmp_path_factory: pytest.TempPathFactory, content: bytes, form: Format) -> None:
     path = tmp_path_factory.mktemp("prompts") / "x"
     path.write_bytes(content)
@@ -235,7 +235,6 @@ def notes(texts: Sequence[str]) -> list[Prompt]:
 
 
 @given(st.lists(st.text("abc", min_size=1, max_size=3), max_size=20), st.integers(1, 8), st.integers(0, 5))
-@settings(deadline=None)
 def test_the_draw_depends_on_seed_and_texts_only(texts: list[str], most: int, seed: int) -> None:
     drawn = [p.text for p in draw([notes(texts)], seed, lambda prompt: True, most)]
     assert drawn == [p.text for p in draw([notes(texts[::-1])], seed, lambda prompt: True, most)]

@@ -196,7 +196,7 @@ WORDS = st.one_of(st.text(max_size=200), st.lists(st.sampled_from(_CUES), max_si
 KINDS = st.sampled_from([kind.value for kind in ActionType])
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(st.tuples(st.integers(0, 1), KINDS, WORDS), max_size=8))
 def test_any_words_can_be_read(turns: list[tuple[int, str, str]]) -> None:
     history = [Seen(role, Action(type=ActionType(kind), argument=words)) for role, kind, words in turns]

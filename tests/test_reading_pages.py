@@ -125,7 +125,7 @@ def test_a_filter_that_cannot_be_is_left_out_with_a_sentence(visitor: TestClient
         assert "<b>6</b> episodes" in text
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=40)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
 @given(
     st.dictionaries(
         st.sampled_from(

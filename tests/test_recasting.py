@@ -323,7 +323,7 @@ CASTS = st.builds(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(TURNS, CASTS)
 def test_there_and_back_is_the_same_and_nothing_old_is_left(turns: Sequence[Any], given_: Recasting) -> None:
     task, played = told(*turns)

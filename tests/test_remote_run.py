@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from serving import serving
-from support import settings, start, stored
+from support import settings, start, stored, wait_until
 
 from sotopia_pi.cli.main import main
 from sotopia_pi.models.mockserver import MockServer
@@ -112,8 +112,7 @@ def test_an_endpoint_that_dies_half_way_loses_nothing(tmp_path: Path) -> None:
     with serving(latency=0.002) as server:
         options = light(server, "endpoint.attempts=2", "endpoint.timeout=5", repeats=8, concurrency=4)
         process = start("run", "--quiet", "--out", str(out), *options)
-        while stored(out) < 10:
-            assert process.poll() is None, process.communicate()
+        wait_until(lambda: stored(out) >= 10, process)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == EXIT_SERVICE, errors
     kept = stored(out)
@@ -128,8 +127,7 @@ def test_a_killed_run_plays_again_only_what_was_in_flight(tmp_path: Path) -> Non
     with serving(latency=0.002) as server:
         options = light(server, repeats=25, concurrency=concurrency)
         process = start("run", "--quiet", "--out", str(out), *options)
-        while stored(out) < 60:
-            assert process.poll() is None, process.communicate()
+        wait_until(lambda: stored(out) >= 60, process)
         process.send_signal(signal.SIGKILL)
         process.communicate()
         kept, before = keys(out), server.served.calls

@@ -9,7 +9,7 @@ from itertools import product
 from statistics import mean
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sotopia_pi.episodes.agents import Agent, Player
@@ -309,7 +309,7 @@ SCRAPS = st.sampled_from(
 TEXTS = st.lists(st.one_of(SCRAPS, st.text(max_size=40), st.lists(SCRAPS, max_size=3).map(" ".join)), max_size=9)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150)
 @given(st.sampled_from(KINDS), st.sampled_from(sorted(STYLES)), st.integers(0, 50), TEXTS)
 def test_any_partner_is_survived_within_the_limits(kind: str, name: str, seed: int, lines: list[str]) -> None:
     task = tasks(kind, 3)[seed % 3]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from support import episode, price_task, turn
 
@@ -77,7 +77,6 @@ def test_queries(searched: tuple[TextIndex, Snapshot], query: str, expected: str
     assert hits(*searched, query) == expected
 
 
-@settings(deadline=None)
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=60), max_size=40))
 def test_no_query_is_an_error(queries: list[str]) -> None:
     connection = sqlite3.connect(":memory:")

@@ -42,7 +42,7 @@ RULES_AND_PARAMETERS: list[tuple[str, dict[str, Any]]] = [
 
 @pytest.mark.parametrize(("name", "parameters"), RULES_AND_PARAMETERS)
 @given(pool=_pools(), seed=st.integers(0, 9))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_rules_do_not_depend_on_order(name: str, parameters: dict[str, Any], pool: list[Candidate], seed: int) -> None:
     chosen = select(pool, name, **parameters)
     shuffled = random.Random(seed).sample(pool, len(pool))
@@ -59,7 +59,6 @@ def by_group(pool: list[Candidate]) -> dict[tuple[str, int], list[Candidate]]:
 
 
 @given(_pools(), st.integers(1, 4), SCORES)
-@settings(deadline=None)
 def test_top_k_takes_the_best_of_each_task_and_role(pool: list[Candidate], k: int, bar: float) -> None:
     chosen = by_group(select(pool, "top_k", k=k))
     for key, group in by_group(pool).items():
@@ -71,7 +70,6 @@ def test_top_k_takes_the_best_of_each_task_and_role(pool: list[Candidate], k: in
 
 
 @given(_pools(), st.floats(0.01, 1))
-@settings(deadline=None)
 def test_top_fraction_rounds_up(pool: list[Candidate], fraction: float) -> None:
     chosen = by_group(select(pool, "top_fraction", fraction=fraction))
     for key, group in by_group(pool).items():
@@ -79,13 +77,11 @@ def test_top_fraction_rounds_up(pool: list[Candidate], fraction: float) -> None:
 
 
 @given(_pools(), SCORES)
-@settings(deadline=None)
 def test_threshold_takes_all_that_reach_it(pool: list[Candidate], bar: float) -> None:
     assert set(select(pool, "threshold", at_least=bar)) == {c for c in pool if c.score >= bar}
 
 
 @given(_pools())
-@settings(deadline=None)
 def test_paper_rule_contains_top_k_and_adds_whole_ranks(pool: list[Candidate]) -> None:
     chosen, top = select(pool, "paper"), select(pool, "top_k", k=2)
     assert set(top) <= set(chosen)

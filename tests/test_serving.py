@@ -177,7 +177,7 @@ def test_bodies_that_are_no_requests(server: str) -> None:
         max_leaves=12,
     )
 )
-@explored(max_examples=200, deadline=None)
+@explored(max_examples=200)
 def test_any_json_is_a_request_or_a_bad_one(value: Any) -> None:
     sent = json.dumps({"model": "bc", "messages": HELLO, **(value if isinstance(value, dict) else {"stream": value})})
     try:

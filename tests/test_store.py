@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from stores import TASK, episode, rating, task
 
@@ -69,7 +69,7 @@ turns = st.builds(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60)
 @given(st.lists(turns, max_size=4).map(tuple))
 def test_turns_come_back_as_they_were_played(shared_store: Store, played: tuple[Turn, ...]) -> None:
     key = uuid.uuid4().hex

@@ -235,7 +235,8 @@ def test_nobody_gets_at_what_another_has_in_hand(store: Store) -> None:
 
 def test_the_qualification_is_failed_and_passed(store: Store) -> None:
     desk = Desk(store, new_study(store, tests=1, count=2))
-    annotator = desk.annotator(begun(desk))
+    token = begun(desk)
+    annotator = desk.annotator(token)
     assert annotator is not None
     step = desk.step(annotator)
     assert step.test and step.assignment is not None
@@ -244,12 +245,14 @@ def test_the_qualification_is_failed_and_passed(store: Store) -> None:
     assert first is not None
     feedback = desk.feedback(first)
     assert feedback is not None and not feedback.passed and feedback.left == 1
-    again = desk.annotator_of(annotator)
+    again = desk.annotator(token)
+    assert again is not None
     second = desk.step(again).assignment
     assert second is not None and second.attempt == 2
     desk.submit(again, second, filled(-2))
-    assert desk.annotator_of(annotator).phase == "qualified"
-    assert not desk.step(desk.annotator_of(annotator)).test
+    qualified = desk.annotator(token)
+    assert qualified is not None and qualified.phase == "qualified"
+    assert not desk.step(qualified).test
     assert list(store.ratings()) == [], "answers of the qualification are no ratings"
     assert len(list(export_csv(store, desk.study, tests=True))) == 3
     assert len(list(export_csv(store, desk.study))) == 1
@@ -385,6 +388,4 @@ class Queue(RuleBasedStateMachine):
 
 
 TestQueue = Queue.TestCase
-TestQueue.settings = settings(
-    max_examples=15, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
-)
+TestQueue.settings = settings(max_examples=15, stateful_step_count=30, suppress_health_check=list(HealthCheck))

@@ -132,7 +132,7 @@ def spoken(item: Tokens) -> list[int]:
 
 
 @given(turns=st.integers(1, 30), cutoff=st.integers(400, 1500), role=st.integers(0, 1))
-@checking(max_examples=40, deadline=None)
+@checking(max_examples=40)
 def test_what_is_longer_than_the_cutoff_loses_its_oldest_turns(turns: int, cutoff: int, role: int) -> None:
     task, played = long_talk(turns)
     whole = example(task, played, role)

@@ -115,7 +115,6 @@ def test_a_slope_that_rests_on_too_little_says_so():
 
 
 @given(st.lists(st.one_of(st.none(), st.floats(0, 1)), max_size=20))
-@settings(deadline=None)
 def test_holm_never_lowers_a_p_and_keeps_their_order(values):
     found = holm(values)
     assert [p is None for p in found] == [p is None for p in values]
@@ -129,7 +128,7 @@ def test_holm_is_as_published():
 
 
 @given(st.lists(st.tuples(st.integers(0, 10), st.floats(0, 10)), min_size=1, max_size=60))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_isotonic_agrees_with_scipy(pairs):
     pairs = sorted(pairs)
     knots = isotonic([x for x, _ in pairs], [y for _, y in pairs])

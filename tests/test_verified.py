@@ -92,7 +92,7 @@ def about(scenario: Scenario) -> set[str]:
     raise AssertionError(scenario)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.sampled_from(SPLITS), st.integers(0, 10**9))
 def test_prices_leave_room_and_are_round(split: str, seed: int) -> None:
     for scenario in generate("price", split, 5, seed):
@@ -115,7 +115,7 @@ def test_both_roles_sell() -> None:
     assert sellers == {0, 1}
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.sampled_from(SPLITS), st.integers(0, 10**9))
 def test_divisions_can_be_traded(split: str, seed: int) -> None:
     for scenario in generate("division", split, 3, seed):
@@ -131,7 +131,7 @@ def test_divisions_can_be_traded(split: str, seed: int) -> None:
             assert sorted(numbers(scenario.goals[role])) == sorted(told)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.sampled_from(SPLITS), st.integers(0, 10**9))
 def test_meetings_conflict_and_have_a_compromise(split: str, seed: int) -> None:
     for scenario in generate("meeting", split, 3, seed):
@@ -149,7 +149,7 @@ def test_meetings_conflict_and_have_a_compromise(split: str, seed: int) -> None:
                 )
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.sampled_from(SPLITS), st.integers(0, 10**9))
 def test_facts_share_no_answer(split: str, seed: int) -> None:
     for scenario in generate("fact", split, 3, seed):

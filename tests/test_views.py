@@ -99,7 +99,7 @@ def everything(seen: View) -> str:
 
 
 @given(_played())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_no_view_holds_what_is_private_to_a_partner(played: tuple[SocialTask, list[Turn]]) -> None:
     task, turns = played
     check = task.scenario.check
@@ -156,7 +156,7 @@ def test_relationship_decides_what_is_seen_of_a_partner(level: int) -> None:
 
 
 @given(_played(min_turns=1))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_messages_are_one_growing_text(played: tuple[SocialTask, list[Turn]]) -> None:
     task, turns = played
     for role in task.roles:
@@ -172,7 +172,7 @@ def test_messages_are_one_growing_text(played: tuple[SocialTask, list[Turn]]) ->
 
 
 @given(_played(min_turns=1))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_an_example_is_what_the_role_saw(played: tuple[SocialTask, list[Turn]]) -> None:
     task, turns = played
     for role in task.roles:

@@ -157,7 +157,7 @@ jobs = st.lists(
 castings = st.builds(Casting, age=ages, occupations=jobs.map(tuple))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.sampled_from(Relationship), st.one_of(st.just(()), st.tuples(castings, castings)), st.integers(1, 12))
 def test_casting_gives_exactly_what_fits_or_says_that_nobody_does(
     relationship: Relationship, casting: tuple[Casting, ...], count: int
@@ -180,7 +180,7 @@ def test_casting_gives_exactly_what_fits_or_says_that_nobody_does(
     assert set(found) <= fitting
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.sampled_from(OPEN), st.integers(), st.randoms(use_true_random=False))
 def test_casting_does_not_depend_on_input_order(scenario: Scenario, seed: int, shuffler: random.Random) -> None:
     people, ties = list(WORLD.characters), list(WORLD.ties)

@@ -3,7 +3,7 @@
 SotopiaError            a sentence that says what to do; the command line prints it and exits with `exit_code`
 ├── ConfigError         the configuration is wrong, or contradicts the stored run
 ├── WorldError          characters, scenarios or tasks cannot be read, or nobody fits a scenario
-├── StoreError          the run's database cannot be read or written
+├── StoreError          the run's database or another file of it cannot be read or written
 ├── ModelError          a model is missing, cannot be loaded or cannot be reached
 ├── ServiceError        a model's server would answer no other call either; stops the run, fails no episode
 ├── BudgetError         the budget has no room for more; stops the run, fails no episode
@@ -32,7 +32,7 @@ class WorldError(SotopiaError):
 
 
 class StoreError(SotopiaError):
-    """The run's database cannot be read or written."""
+    """The run's database or another file of it cannot be read or written."""
 
     exit_code = 4
 

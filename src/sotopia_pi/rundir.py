@@ -20,7 +20,8 @@ from sotopia_pi.config import BASE, EXPERT, PARTNER, Config, SamplingConfig
 from sotopia_pi.episodes.play import Plan, play_all
 from sotopia_pi.episodes.players import opened
 from sotopia_pi.episodes.records import Episode
-from sotopia_pi.errors import ConfigError, ModelError, SotopiaError, StoreError
+from sotopia_pi.errors import ConfigError, ModelError, SotopiaError
+from sotopia_pi.files import write_whole
 from sotopia_pi.models.remote.ledger import Ledger
 from sotopia_pi.models.remote.opening import Remotes
 from sotopia_pi.prompts import Prompts
@@ -58,7 +59,7 @@ class Run:
         if stored is None:
             raise ConfigError(f"{folder} is not a run directory (no {CONFIG}); start one with `sotopia-pi run --out`.")
         if not path.is_file():
-            _write(path, configuration.to_toml(stored))
+            write_whole(path, configuration.to_toml(stored))
         wanted = config or stored
         if wanted.runtime.threads:
             os.environ["OMP_NUM_THREADS"] = str(wanted.runtime.threads)  # read when torch is first imported
@@ -83,7 +84,7 @@ class Run:
         folder, config, store = run.folder, run.config, run.store
         drawn = [group for group in store.task_groups() if "/" not in group]  # imported groups have one
         if store.stage("tasks") is None and not drawn:
-            _write(folder / CONFIG, configuration.to_toml(config))
+            write_whole(folder / CONFIG, configuration.to_toml(config))
             store.set_meta("prompts", run.prompts.version)
             return run
         _agree(folder, stored, config)
@@ -199,14 +200,3 @@ def _agree(folder: Path, stored: Config, given: Config) -> None:
             f"{folder} holds a run with another config ({'; '.join(changed[:4])}{more}); "
             "give another --out, or the config it was started with."
         )
-
-
-def _write(path: Path, text: str) -> None:
-    """Writes a file whole or not at all."""
-    scratch = path.with_name(f".{path.name}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        scratch.write_text(text, encoding="utf-8")
-        scratch.replace(path)
-    except OSError as error:
-        raise StoreError(f"{path} cannot be written ({error.strerror}); make room or give another --out.") from error

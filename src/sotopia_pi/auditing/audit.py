@@ -6,7 +6,6 @@ no rating is paid for twice.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -18,9 +17,10 @@ from sotopia_pi import judging
 from sotopia_pi.auditing import alterations, material, measuring, opening
 from sotopia_pi.auditing.people import people_part
 from sotopia_pi.config import JudgeConfig
-from sotopia_pi.errors import ConfigError, StoreError
+from sotopia_pi.errors import ConfigError
 from sotopia_pi.evaluation.trust.page import audit_page, audit_table
 from sotopia_pi.evaluation.trust.verdict import conclude
+from sotopia_pi.files import write_whole
 from sotopia_pi.ratings.calibration import Calibration
 from sotopia_pi.ratings.opening import LIKELIHOOD, check_judge, has_weights
 from sotopia_pi.rundir import Run
@@ -181,23 +181,10 @@ def _write(folder: Path, content: dict[str, Any]) -> None:
     """Writes the audit's files, each whole or not at all; an earlier calibration goes where there is none now."""
     found = content["parts"].get("calibration", {})
     calibration = folder / "calibration.json"
-    try:
-        _replace(folder / "audit.json", json.dumps(content, ensure_ascii=False, indent=1, allow_nan=False) + "\n")
-        _replace(folder / "audit.html", audit_page(content))
-        if "knots" in found:
-            fields = {key: found[key] for key in Calibration.model_fields if key in found}
-            made = Calibration(rater=content["judge"], **fields)
-            _replace(calibration, made.model_dump_json(indent=1) + "\n")
-        elif "calibration" in content["parts"]:
-            calibration.unlink(missing_ok=True)
-    except OSError as error:
-        raise StoreError(
-            f"The audit cannot be written to {folder} ({error.strerror}); make room or change its permissions, then "
-            "run the same command again."
-        ) from error
-
-
-def _replace(path: Path, text: str) -> None:
-    scratch = path.with_name(f".{path.name}.partial")
-    scratch.write_text(text, encoding="utf-8")
-    scratch.replace(path)
+    opening.write_result(folder, "audit", content, audit_page(content))
+    if "knots" in found:
+        fields = {key: found[key] for key in Calibration.model_fields if key in found}
+        made = Calibration(rater=content["judge"], **fields)
+        write_whole(calibration, made.model_dump_json(indent=1) + "\n", opening.AGAIN)
+    elif "calibration" in content["parts"]:
+        calibration.unlink(missing_ok=True)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Literal
 
 from sotopia_pi.config import Config, JudgeConfig, ModelsConfig
 from sotopia_pi.errors import ConfigError
+from sotopia_pi.files import write_whole
 from sotopia_pi.ratings.judge import JUDGE, rater_name
 from sotopia_pi.ratings.opening import has_weights
 from sotopia_pi.rundir import CONFIG, Run
@@ -18,6 +21,7 @@ Method = Literal["reply", "likelihood"]
 #: Under which name an audit's store keeps what its episodes are.
 SOURCE = "audit"
 SCRIPTED_PLAYERS = "scripted players"
+AGAIN = "make room or change its permissions, then run the same command again"
 _LEAST_TOKENS = 64
 
 
@@ -72,6 +76,13 @@ def keep_source(run: Run, wanted: str) -> None:
     if stored is not None and stored != wanted:
         raise ConfigError(f"{run.folder} holds an audit of {stored}, not of {wanted}; give another --out.")
     run.store.set_meta(SOURCE, wanted)
+
+
+def write_result(folder: Path, name: str, content: Mapping[str, Any], page: str) -> None:
+    """Writes what was found as JSON and the page about it, each whole or not at all. StoreError."""
+    text = json.dumps(content, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
+    write_whole(folder / f"{name}.json", text, AGAIN)
+    write_whole(folder / f"{name}.html", page, AGAIN)
 
 
 def say_result(run: Run, table: str, page: str) -> None:

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from sotopia_pi.errors import ConfigError, ModelError, StoreError
+from sotopia_pi.files import write_whole
 from sotopia_pi.records import content_hash
 
 PACKAGE = "lm_eval"
@@ -215,13 +216,8 @@ def _load(path: Path) -> Answers:
 
 
 def _save(path: Path, found: Answers) -> None:
-    scratch = path.with_name(f".{path.name}.partial")
     content = {name: getattr(found, name) for name in ("totals", "questions", "unanswered", "versions")}
-    try:
-        scratch.write_text(json.dumps(content) + "\n", encoding="utf-8")
-        scratch.replace(path)
-    except OSError as error:
-        raise StoreError(f"{path} cannot be written ({error.strerror}); make room and run it again.") from error
+    write_whole(path, json.dumps(content) + "\n", "make room and run it again")
 
 
 def _folder_mark(folder: Path) -> str:

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,12 +16,12 @@ from typing import Any, NamedTuple
 from jinja2 import BaseLoader, ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from sotopia_pi.errors import StoreError
 from sotopia_pi.evaluation import figures, safety_table, wording
 from sotopia_pi.evaluation.audit import Audited, audit
 from sotopia_pi.evaluation.records import Result
 from sotopia_pi.evaluation.summary import comparisons, default_pairs, evaluations, policy_order
 from sotopia_pi.evaluation.theme import shared_css
+from sotopia_pi.files import write_whole
 
 SCHEMA_VERSION = 1
 
@@ -118,15 +116,10 @@ def write(data: ReportData, folder: Path) -> dict[str, Any]:
     """
     content = build(data)
     page = _render(data, content)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        _replace(folder / "report.json", json.dumps(content, ensure_ascii=False, indent=1, allow_nan=False) + "\n")
-        _replace(folder / "report.html", page)
-    except OSError as error:
-        raise StoreError(
-            f"The report cannot be written to {folder} ({error.strerror}); make room or change its permissions, "
-            "then run `sotopia-pi report` on the run directory."
-        ) from error
+    advice = "make room or change its permissions, then run `sotopia-pi report` on the run directory"
+    text = json.dumps(content, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
+    write_whole(folder / "report.json", text, advice)
+    write_whole(folder / "report.html", page, advice)
     return content
 
 
@@ -231,17 +224,3 @@ def _plain(value: Any) -> Any:
             return [_plain(item) for item in value]
         case _:
             return _plain(str(value))
-
-
-def _replace(path: Path, text: str) -> None:
-    """Writes beside `path` and moves over it, so that a reader or a kill never meets half a file."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    finally:
-        Path(name).unlink(missing_ok=True)  # there only if it was not moved

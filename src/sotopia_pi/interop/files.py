@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sotopia_pi.errors import StoreError
+from sotopia_pi.files import scratch_of
 
 
 @contextmanager
@@ -17,7 +18,7 @@ def new_file(path: Path) -> Iterator[Path]:
     """A scratch file that becomes `path` when the block ends well, in place of an earlier one."""
     if path.is_dir():
         raise StoreError(f"{path} is a folder; give the name of a file with --out.")
-    scratch = path.with_name(f".{path.name}.partial")
+    scratch = scratch_of(path)
     with _writing(path):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -32,7 +33,7 @@ def new_folder(path: Path) -> Iterator[Path]:
     """A scratch folder that becomes `path` when the block ends well; only an empty folder is replaced."""
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise StoreError(f"{path} is there already; give another --out, or remove it first.")
-    scratch = path.with_name(f".{path.name}.partial")
+    scratch = scratch_of(path)
     with _writing(path):
         try:
             shutil.rmtree(scratch, ignore_errors=True)

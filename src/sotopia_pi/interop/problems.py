@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from sotopia_pi.errors import StoreError
+from sotopia_pi.files import write_whole
 
 #: How many characters of a reason or an id are kept.
 _LONGEST = 300
@@ -78,12 +78,8 @@ class Report:
             "problems": [asdict(item) for item in self.problems],
             "notes": [asdict(item) for item in self.notes],
         }
-        scratch = path.with_name(f".{path.name}.partial")
-        try:
-            scratch.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-            scratch.replace(path)
-        except OSError as error:
-            raise StoreError(f"{path} cannot be written ({error.strerror}); make room and import again.") from error
+        text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+        write_whole(path, text, "make room and import again")
 
     def lines(self, shown: int = 20) -> list[str]:
         """The report as lines to print, with the first problems and how many more there are."""

@@ -156,11 +156,7 @@ class Store:
 
     def task(self, task_id: str) -> SocialTask:
         """The task with this id. StoreError if it is not stored."""
-        with self._database.reading() as connection:
-            held = read_tasks(connection, select(TASKS.c.id).where(TASKS.c.id == task_id))
-        if task_id not in held:
-            raise StoreError(f"{self.where} holds no task {task_id!r}: check the id")
-        return held[task_id]
+        return self.tasks_with([task_id])[task_id]
 
     def tasks_with(self, ids: Iterable[str]) -> dict[str, SocialTask]:
         """The tasks with these ids, by id. StoreError if one is not stored."""
@@ -277,9 +273,7 @@ class Store:
     ) -> Iterator[Rating]:
         """Ratings by episode, role, rater and sample, of a stage, a rater, an episode if given; streamed."""
         identity = (RATINGS.c.episode_key, RATINGS.c.role, RATINGS.c.rater, RATINGS.c.sample)
-        query = select(RATINGS).order_by(*identity).limit(PAGE)
-        if stage is not None:
-            query = query.join(EPISODES, EPISODES.c.key == RATINGS.c.episode_key).where(EPISODES.c.stage == stage)
+        query = _of_stage(select(RATINGS).order_by(*identity).limit(PAGE), stage)
         if rater is not None:
             query = query.where(RATINGS.c.rater == rater)
         if episode is not None:
@@ -296,9 +290,7 @@ class Store:
 
     def raters(self, stage: str | None = None) -> list[str]:
         """Who has rated episodes, of a stage if given, by name."""
-        query = select(RATINGS.c.rater).distinct().order_by(RATINGS.c.rater)
-        if stage is not None:
-            query = query.join(EPISODES, EPISODES.c.key == RATINGS.c.episode_key).where(EPISODES.c.stage == stage)
+        query = _of_stage(select(RATINGS.c.rater).distinct().order_by(RATINGS.c.rater), stage)
         with self._database.reading() as connection:
             return list(connection.scalars(query))
 
@@ -324,6 +316,13 @@ class Store:
         query = select(SELECTIONS.c.episode_key, SELECTIONS.c.role).where(SELECTIONS.c.name == name)
         with self._database.reading() as connection:
             return [(key, role) for key, role in connection.execute(query.order_by(SELECTIONS.c.position))]
+
+
+def _of_stage(ratings: Select[Any], stage: str | None) -> Select[Any]:
+    """A query of ratings, with a stage given only of its episodes."""
+    if stage is None:
+        return ratings
+    return ratings.join(EPISODES, EPISODES.c.key == RATINGS.c.episode_key).where(EPISODES.c.stage == stage)
 
 
 def _identity(row: Row) -> tuple[str, int, str, int]:

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, RowMapping, Select, func, insert, select, upd
 from sotopia_pi.errors import StoreError
 from sotopia_pi.store.database import Database
 from sotopia_pi.store.schema import EPISODES, STUDIES, STUDY_ANNOTATORS, STUDY_ITEMS
-from sotopia_pi.studies.records import Annotator, Item, Phase, Study
+from sotopia_pi.studies.records import Annotator, Item, Study
 
 #: Values per query, below SQLite's limit.
 PAGE = 500
@@ -185,15 +185,6 @@ class Studies:
                 query.order_by(STUDY_ANNOTATORS.c.created, STUDY_ANNOTATORS.c.pseudonym)
             ).mappings()
             return [_annotator(row) for row in rows]
-
-    def set_phase(self, annotator: Annotator, phase: Phase) -> Annotator:
-        """The annotator one phase further; people who are qualified or screened out stay so."""
-        columns = STUDY_ANNOTATORS.c
-        own = (columns.study == annotator.study, columns.pseudonym == annotator.pseudonym)
-        with self._database.writing() as connection:
-            connection.execute(update(STUDY_ANNOTATORS).where(*own, columns.phase == "instructed").values(phase=phase))
-            row = connection.execute(select(STUDY_ANNOTATORS).where(*own)).mappings().one()
-        return _annotator(row)
 
     def sizes(self) -> dict[str, int]:
         """How many episodes each study has, by name, without the qualification."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from sotopia_pi.episodes.people import plain
 from sotopia_pi.ratings.dimensions import Dimension
-from sotopia_pi.studies.records import LONGEST_REASON, Answer, Assignment, Qualification, Reference, StudySettings
+from sotopia_pi.studies.records import LONGEST_REASON, Answer, Qualification, Reference, StudySettings
 
 _WHOLE = re.compile(r"[+-]?[0-9]{1,6}")
 
@@ -110,8 +110,3 @@ def mark(answer: Answer, reference: Reference, rule: Qualification) -> tuple[lis
     ]
     within = sum(one.within for one in marked)
     return marked, within >= rule.share * len(marked) - 1e-9
-
-
-def shown_roles(assignment: Assignment) -> dict[int, int]:
-    """The place, from 1, in which each role is shown."""
-    return {role: place for place, role in enumerate(assignment.roles, 1)}

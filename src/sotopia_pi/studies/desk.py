@@ -107,11 +107,6 @@ class Desk:
         """Whose session a token is."""
         return self.store.studies.annotator(self.study.name, _hashed(token)) if token else None
 
-    def annotator_of(self, annotator: Annotator) -> Annotator:
-        """The annotator as they stand now."""
-        known = self.store.studies.annotators(self.study.name)
-        return next((one for one in known if one.pseudonym == annotator.pseudonym), annotator)
-
     # What comes next
 
     def step(self, annotator: Annotator) -> Step:

@@ -15,6 +15,7 @@ import torch
 
 from sotopia_pi.config import TrainingConfig
 from sotopia_pi.errors import TrainingError
+from sotopia_pi.files import scratch_of
 from sotopia_pi.models.fitting import check_adapter, check_fit, holds_whole_weights, quiet_peft
 from sotopia_pi.models.packing import use_packed_attention
 from sotopia_pi.models.weights import base_of, load_policy, load_quantized
@@ -64,7 +65,7 @@ def write_policy(model: Any, target: Path, finish: Callable[[Path], None]) -> No
 def _write(target: Path, fill: Callable[[Path], object], finish: Callable[[Path], None]) -> None:
     from safetensors import SafetensorError
 
-    scratch = target.with_name(f".{target.name}.partial")
+    scratch = scratch_of(target)
     shutil.rmtree(scratch, ignore_errors=True)
     try:
         fill(scratch)

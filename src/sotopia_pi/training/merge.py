@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from sotopia_pi.errors import ConfigError
 from sotopia_pi.models.fitting import check_adapter, holds_whole_weights, merged
@@ -11,7 +11,6 @@ from sotopia_pi.models.weights import base_of
 from sotopia_pi.training.lineage import EXAMPLES, LINEAGE, read_lineage
 
 Type = Literal["auto", "float32", "bfloat16", "float16"]
-TYPES: tuple[Type, ...] = get_args(Type)
 
 
 def merge(folder: Path, target: Path, dtype: Type = "auto", base: str | None = None) -> None:

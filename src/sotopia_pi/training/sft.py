@@ -154,18 +154,36 @@ def learn(job: Job, items: Sequence[Tokens], folder: Path) -> Outcome:
     done = folder / _OUTCOME
     if done.is_file():
         return Outcome.model_validate_json(done.read_text(encoding="utf-8"))
+    from sotopia_pi.training.trainer import Diverged, epoch_of, last_checkpoint
+
+    trainer, snapshots = _trainer(job, items, folder)
+    latest = last_checkpoint(folder)
+    try:
+        trainer.train(resume_from_checkpoint=str(latest) if latest else None)
+    except Diverged as error:
+        raise TrainingError(_diverged(error, items, job, folder)) from None
+    history = trainer.state.log_history
+    outcome = Outcome(
+        curve=[_point(entry) for entry in history if "loss" in entry],
+        held_out={epoch_of(entry["epoch"]): entry["eval_loss"] for entry in history if "eval_loss" in entry},
+        snapshots=snapshots.epochs(),
+    )
+    if job.settings.keep == "last":
+        snapshots.save(folder / FINAL)
+    if trainer.is_world_process_zero():
+        done.write_text(outcome.model_dump_json(), encoding="utf-8")
+    del trainer, snapshots
+    gc.collect()  # the trainer and the model refer to each other, and weigh gigabytes
+    return outcome
+
+
+def _trainer(job: Job, items: Sequence[Tokens], folder: Path) -> tuple[Any, Any]:
+    """The trainer with its model, and what keeps the weights after each epoch."""
     from transformers import set_seed
 
     from sotopia_pi.training.adapters import trainable
     from sotopia_pi.training.snapshots import Snapshots
-    from sotopia_pi.training.trainer import (
-        Diverged,
-        PackedTrainer,
-        arguments,
-        epoch_of,
-        keep_freed_memory,
-        last_checkpoint,
-    )
+    from sotopia_pi.training.trainer import PackedTrainer, arguments, keep_freed_memory
 
     settings = job.settings
     chosen, kept = held_out(items, settings.hold_out, job.seed)
@@ -182,24 +200,7 @@ def learn(job: Job, items: Sequence[Tokens], folder: Path) -> Outcome:
     snapshots = Snapshots(trainer, folder, job.base if settings.tune == "full" else None)
     if settings.keep != "last":
         trainer.add_callback(snapshots)
-    latest = last_checkpoint(folder)
-    try:
-        trainer.train(resume_from_checkpoint=str(latest) if latest else None)
-    except Diverged as error:
-        raise TrainingError(_diverged(error, items, job, folder)) from None
-    history = trainer.state.log_history
-    outcome = Outcome(
-        curve=[_point(entry) for entry in history if "loss" in entry],
-        held_out={epoch_of(entry["epoch"]): entry["eval_loss"] for entry in history if "eval_loss" in entry},
-        snapshots=snapshots.epochs(),
-    )
-    if settings.keep == "last":
-        snapshots.save(folder / FINAL)
-    if trainer.is_world_process_zero():
-        done.write_text(outcome.model_dump_json(), encoding="utf-8")
-    del trainer, model, snapshots
-    gc.collect()  # the trainer and the model refer to each other, and weigh gigabytes
-    return outcome
+    return trainer, snapshots
 
 
 def _point(entry: dict[str, Any]) -> dict[str, float]:

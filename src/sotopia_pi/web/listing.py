@@ -78,8 +78,7 @@ def listing(site: Site, name: str, query: Mapping[str, str]) -> Listing:
                 f"The words of {heard.indexed:,} of {found.episodes:,} episodes can be searched so far; the others are "
                 "being read, reload the page in a moment."
             )
-    kept = _cache(site, name)
-    rows, order = kept.found(found, filters, said)
+    rows, order = site.once(f"listing/{name}", _Cache).found(found, filters, said)
     return Listing(found, filters, rows, order, tuple(notes))
 
 
@@ -105,12 +104,6 @@ class _Cache:
             while len(self._kept) > _KEPT:
                 self._kept.popitem(last=False)
         return rows, order
-
-
-def _cache(site: Site, name: str) -> _Cache:
-    found = site.state.setdefault(f"listing/{name}", _Cache())
-    assert isinstance(found, _Cache)
-    return found
 
 
 def _sorted(snapshot: Snapshot, filters: Filters, wanted: Mask) -> Indices:

@@ -15,7 +15,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import sleep
-from typing import cast
 
 from sotopia_pi import playing
 from sotopia_pi.config import EXPERT, PARTNER, PLAYED, Config
@@ -37,9 +36,7 @@ MOST, REMEMBERED = 16, 200
 IDLE = 1_800.0
 SERVER_STOPPED = "the server was stopped"
 
-_ROOM = "playroom"
 _LOG = logging.getLogger(__name__)
-_MAKING = threading.Lock()
 
 
 @dataclass(slots=True, eq=False)
@@ -231,9 +228,10 @@ class Playroom:
 
 def playroom(site: Site) -> Playroom:
     """The playroom of a site, made when it is first asked for and closed with the server."""
-    with _MAKING:
-        if _ROOM not in site.state:
-            room = Playroom()
-            site.state[_ROOM] = room
-            site.on_stop.append(room.close)
-        return cast(Playroom, site.state[_ROOM])
+
+    def made() -> Playroom:
+        room = Playroom()
+        site.on_stop.append(room.close)
+        return room
+
+    return site.once("playroom", made)

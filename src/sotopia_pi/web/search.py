@@ -41,9 +41,6 @@ _PAUSE = 1.0
 _TERM = re.compile(r'"([^"]*)"|([^\s"]+)')
 
 
-_OPENING = threading.Lock()
-
-
 def terms(query: str) -> list[str]:
     """The words, phrases and beginnings of a query as FTS5 strings; none where it holds nothing that is a word."""
     found = []
@@ -231,19 +228,13 @@ def _tried(path: Path) -> sqlite3.Connection:
 
 def text_index(site: Site, name: str) -> TextIndex:
     """The index of a place of the site, opened once."""
-    with _OPENING:
-        found = site.state.get(f"search/{name}")
-        if found is None:
-            place = site.places[name]
-            found = site.state[f"search/{name}"] = TextIndex(place.store, place.folder)
-    assert isinstance(found, TextIndex)
-    return found
+    place = site.places[name]
+    return site.once(f"search/{name}", lambda: TextIndex(place.store, place.folder))
 
 
 def close_indexes(site: Site) -> None:
     """Closes the indexes that were opened."""
-    with _OPENING:
-        for name in [name for name, value in site.state.items() if isinstance(value, TextIndex)]:
-            index = site.state.pop(name)
-            assert isinstance(index, TextIndex)
+    for name in site.places:
+        index = site.state.pop(f"search/{name}", None)
+        if isinstance(index, TextIndex):
             index.close()

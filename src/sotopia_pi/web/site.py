@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NoReturn, cast
+from threading import Lock
+from typing import NoReturn, TypeVar, cast
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse
 
 from sotopia_pi.web.places import Place
+
+Kept = TypeVar("Kept")
+_MAKING = Lock()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,6 +32,13 @@ class Site:
     on_start: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
     on_stop: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
     state: dict[str, object] = field(default_factory=dict)
+
+    def once(self, name: str, make: Callable[[], Kept]) -> Kept:
+        """What `state` keeps under a name, made when somebody first asks for it; threads get the same one."""
+        with _MAKING:
+            if name not in self.state:
+                self.state[name] = make()
+            return cast(Kept, self.state[name])
 
 
 def site(request: Request) -> Site:

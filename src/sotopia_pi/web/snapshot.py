@@ -190,9 +190,7 @@ class Live:
 
 def live(site: Site, name: str) -> Live:
     """The newest snapshots of a place of the site, made once."""
-    found = site.state.setdefault(f"snapshot/{name}", Live(site.places[name].store))
-    assert isinstance(found, Live)
-    return found
+    return site.once(f"snapshot/{name}", lambda: Live(site.places[name].store))
 
 
 def snapshot(site: Site, name: str) -> Snapshot:

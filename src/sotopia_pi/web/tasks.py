@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from starlette.routing import Route
 
 from sotopia_pi.episodes.views import view
 from sotopia_pi.errors import StoreError
-from sotopia_pi.web.filters import Filters, fitted, mask, parse
+from sotopia_pi.web.filters import Filters, parse
 from sotopia_pi.web.rendering import page
 from sotopia_pi.web.shown import pager, relationship_words
 from sotopia_pi.web.site import missing, place, site
@@ -53,10 +53,10 @@ def _known(asked: Filters, found: Snapshot, notes: list[str]) -> tuple[Filters, 
     groups = {name for names in found.tasks.groups for name in names}
     if asked.group and asked.group not in groups:
         notes.append("There is no such group here; this filter was left out.")
-        asked = Filters(kind=asked.kind, text=asked.text, page=asked.page)
+        asked = replace(asked, group="")
     if asked.kind and asked.kind not in found.tasks.kind.names:
         notes.append("There is no such kind here; this filter was left out.")
-        asked = Filters(group=asked.group, text=asked.text, page=asked.page)
+        asked = replace(asked, kind="")
     return asked, notes
 
 
@@ -133,10 +133,10 @@ def _role(shown: SocialTask, role: int) -> dict[str, Any]:
 
 def _players(found: Snapshot, name: str, task: str) -> list[dict[str, Any]]:
     """Who played the task: per player how often, failures, and the mean GOAL of the first rater with its n."""
-    rows = found.rows(mask(fitted(Filters(task=task), found)[0], found)) if task in found.tasks.place_of else ()
+    rows = found.rows(found.where("task", [task]))
     player, made = found.labels("player"), []
     rater = next(iter(found.raters()), "")
-    for code in np.unique(player.codes[rows]) if len(rows) else ():
+    for code in np.unique(player.codes[rows]):
         own = rows[player.codes[rows] == code]
         scores = found.score(rater, "goal")[own]
         known = scores[~np.isnan(scores)]

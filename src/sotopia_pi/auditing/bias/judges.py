@@ -19,7 +19,7 @@ from sotopia_pi.auditing import opening
 from sotopia_pi.auditing.bias import material, writing
 from sotopia_pi.episodes.recasting import ATTRIBUTES, Contrast
 from sotopia_pi.errors import ConfigError
-from sotopia_pi.evaluation.bias import Shown, bias_table, noise
+from sotopia_pi.evaluation.bias import Shown, bias_page, bias_table, noise
 from sotopia_pi.ratings.opening import check_judge
 from sotopia_pi.ratings.records import DIMENSIONS, Rating
 from sotopia_pi.ratings.scores import GOAL
@@ -67,7 +67,7 @@ def run_bias(asked: JudgeAsked) -> dict[str, Any]:
         what = f"{asked.stage or 'the evaluation'} of {source.config.name!r}" if source else opening.SCRIPTED_PLAYERS
         opening.keep_source(run, what)
         made = _audit(run, source, asked, contrasts)
-        writing.write(run.folder, made)
+        opening.write_result(run.folder, "bias", made, bias_page(made))
         opening.say_result(run, bias_table(made), "bias.html")
     return made
 

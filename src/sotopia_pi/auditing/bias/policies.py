@@ -23,7 +23,7 @@ from sotopia_pi.episodes.players import SCRIPTED, check_player
 from sotopia_pi.episodes.recasting import ATTRIBUTES, AmbiguousError, Contrast, Version, versions
 from sotopia_pi.episodes.records import ActionType, Episode
 from sotopia_pi.errors import ConfigError
-from sotopia_pi.evaluation.bias import Shown, bias_table
+from sotopia_pi.evaluation.bias import Shown, bias_page, bias_table
 from sotopia_pi.ratings.records import Rating
 from sotopia_pi.ratings.scores import GOAL
 from sotopia_pi.records import derive_seed
@@ -84,7 +84,7 @@ def run_bias_play(asked: PolicyAsked) -> dict[str, Any]:
         what = f"{players.policy} against {players.partner}, {asked.whose} character recast"
         opening.keep_source(run, what)
         made = _audit(run, source, asked, contrasts, players)
-        writing.write(run.folder, made)
+        opening.write_result(run.folder, "bias", made, bias_page(made))
         opening.say_result(run, bias_table(made), "bias.html")
     return made
 

@@ -1,18 +1,16 @@
-"""From measured versions to what bias.json holds, and writing it."""
+"""From measured versions to what bias.json holds."""
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from sotopia_pi.auditing.bias.material import Material
 from sotopia_pi.episodes.recasting import ATTRIBUTES, Contrast, contrasts
-from sotopia_pi.errors import ConfigError, StoreError
-from sotopia_pi.evaluation.bias import Asked, Shown, bias_page, sentence, shifts
+from sotopia_pi.errors import ConfigError
+from sotopia_pi.evaluation.bias import Asked, Shown, sentence, shifts
 
 SCHEMA_VERSION = 1
 
@@ -69,18 +67,3 @@ def _means(rows: Iterable[Shown], asked: Sequence[Contrast]) -> Iterable[dict[st
                 if values:
                     means[measure] = sum(values) / len(values)
             yield {"contrast": contrast.name, "group": group, "n": len(here), "means": means}
-
-
-def write(folder: Path, made: Mapping[str, Any]) -> None:
-    """Writes bias.json and bias.html, each whole or not at all. StoreError."""
-    text = json.dumps(made, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
-    try:
-        for name, held in (("bias.json", text), ("bias.html", bias_page(made))):
-            scratch = folder / f".{name}.partial"
-            scratch.write_text(held, encoding="utf-8")
-            scratch.replace(folder / name)
-    except OSError as error:
-        raise StoreError(
-            f"The audit cannot be written to {folder} ({error.strerror}); make room or change its permissions, then "
-            "run the same command again."
-        ) from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 
 from sotopia_pi.episodes.scripted.styles import Style
@@ -44,9 +44,7 @@ class _Talk:
     asked_just_now: bool = False
     pried_just_now: bool = False
     own_turns: int = 0
-    thanked: bool = False
     since_learnt: int = 0
-    guarded_words: set[str] = field(default_factory=set)
 
 
 def decide_fact(seen: View, side: FactSide, style: Style) -> tuple[Step, ...]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sotopia_pi.errors import WorldError
+from sotopia_pi.files import write_whole
 from sotopia_pi.world.casting import cast
 from sotopia_pi.world.generation.drafts import Cast
 from sotopia_pi.world.generation.generate import Outcome
@@ -28,7 +28,7 @@ def cast_all(outcome: Outcome, people: Cast, seed: int, castings: int) -> list[S
 
 def write_tasks(path: Path, tasks: Sequence[SocialTask]) -> None:
     """Writes one task a line, all or nothing."""
-    _write(path, "".join(task.model_dump_json() + "\n" for task in tasks))
+    write_whole(path, "".join(task.model_dump_json() + "\n" for task in tasks))
 
 
 def write_report(path: Path, facts: Mapping[str, Any], outcome: Outcome, bad: BadRows) -> None:
@@ -51,7 +51,7 @@ def write_report(path: Path, facts: Mapping[str, Any], outcome: Outcome, bad: Ba
         "unanswered_prompts": [{"prompt": prompt, "why": why} for prompt, why in outcome.failed.items()],
         "bad_row_list": [row.model_dump() for row in bad.rows],
     }
-    _write(path, json.dumps(content, indent=1) + "\n")
+    write_whole(path, json.dumps(content, indent=1) + "\n")
 
 
 def _usage(attempts: Sequence[Attempt]) -> dict[str, float | int | None]:
@@ -61,13 +61,3 @@ def _usage(attempts: Sequence[Attempt]) -> dict[str, float | int | None]:
         "completion_tokens": sum(attempt.completion_tokens for attempt in attempts),
         "cost": None if None in costs else sum(cost for cost in costs if cost is not None),
     }
-
-
-def _write(path: Path, text: str) -> None:
-    scratch = path.with_name(f".{path.name}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        scratch.write_text(text, encoding="utf-8")
-        scratch.replace(path)
-    except OSError as error:
-        raise WorldError(f"{path} cannot be written ({error.strerror or error}); give another --out.") from None
