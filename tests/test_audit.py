@@ -107,12 +107,15 @@ def test_other_judges_rate_the_same_episodes(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not RATED.is_dir(), reason="the published annotations are not here")
-def test_people_are_held_against_a_judge(tmp_path: Path) -> None:
+def test_people_are_held_against_a_judge(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     files = ("--people", str(RATED / "BC.csv"), str(RATED / "BC_episodes.jsonl"))
     found = audited(tmp_path / "a", "fake:judge", "--n", "8", "--parts", "people", *files)["parts"]["people"]
     assert (found["n_episodes"], found["n_failed"]) == (8, 0)
     assert found["target"]["goal"]["n"] == 8
     assert found["target"]["goal"]["gap"] is not None
+    again = ["audit", "fake:judge", "--out", str(tmp_path / "a"), "--n", "8", "--parts", "people", *files]
+    assert main(again) == 0
+    assert "has rated this episode in an earlier row" in capsys.readouterr().out
 
 
 def test_the_evaluation_of_a_run_is_audited_by_policy(tmp_path: Path) -> None:

@@ -182,7 +182,9 @@ def test_two_conditions_are_paired_by_scenario() -> None:
     assert found["t"] == pytest.approx((8 / 3) / (13 / 3 / 3) ** 0.5)
     assert found["df"] == 2
     assert "share 1 scenarios" in compare(first[:1], second[:1])["goal"]["why"]
-    assert "differs by the same" in compare(first, first)["goal"]["why"]
+    alike = compare(first, first)["goal"]
+    assert "differs by the same" in alike["why"]
+    assert (alike["delta"], alike["ci_low"], alike["t"], alike["p"]) == (0, None, None, None)
 
 
 # Files
@@ -237,15 +239,69 @@ def test_judges_in_the_records_are_read(tmp_path: Path, capsys: pytest.CaptureFi
     assert "gpt-4 held against the people, target side" in capsys.readouterr().out
 
 
+def test_a_policy_that_played_itself_is_target_and_partner_in_both_roles(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As in the paper: its human GOAL of GPT-3.5, 4.08, is no mean of the 56 scores of one role, but of 112 it is."""
+    alone = {"models": ["gpt-4", "gpt-3.5-turbo", "gpt-3.5-turbo"], "target_model": "gpt-3.5-turbo"}
+    rewards = [[1.0, {**SCORES, "goal": 3}], [1.0, {**SCORES, "goal": 9}]]
+    records = [record(f"e{n}", f"s{n}", rewards=rewards, **alone) for n in range(2)]
+    rows = [row("e0", goal_1=2, goal_2=8), row("e1", goal_1=3, goal_2=5), row("e1", "p2", goal_1=5, goal_2="")]
+    assert main(["human-eval", *write(tmp_path, rows, records), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["target"]["goal"]["mean"] == pytest.approx((2 + 8 + 4 + 5) / 4)
+    assert found["target"]["goal"]["n"] == 4
+    assert found["partner"]["goal"] == found["target"]["goal"]
+    assert found["judges"]["gpt-4"]["target"]["goal"]["gap"] == pytest.approx(6 - 19 / 4)
+    assert found["agreement"]["goal"]["n"] == 1
+
+
+@pytest.mark.parametrize("rewards", [[3.1, 2.2], [[3, {**SCORES, "goal": 12}], [2, SCORES]], "good"])
+def test_what_a_judge_said_that_cannot_be_read_costs_no_persons_score(
+    rewards: object, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = write(tmp_path, [row("e1"), row("e2")], [record("e1", rewards=rewards), record("e2", "t")])
+    assert main(["human-eval", *files, "--json"]) == 0
+    told = capsys.readouterr()
+    found = json.loads(told.out)
+    assert (found["n_episodes"], found["judges"]) == (2, {})
+    assert "e1): the judge's scores are left out: " in told.err
+    assert "imported" not in told.err
+
+
+def test_a_judge_that_rated_one_role_is_held_against_people_there(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = write(tmp_path, [row("e1"), row("e2")], [record("e1", rewards=[0.0, [2, SCORES]]), record("e2", "t")])
+    assert main(["human-eval", *files, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["judges"]["gpt-4"]
+    assert (found["target"]["goal"]["n"], found["target"]["goal"]["gap"], found["partner"]["goal"]["n"]) == (1, 0, 0)
+    assert "no interval is computable, because there is only one scenario; no corr" in found["target"]["goal"]["why"]
+    assert "rated nothing in common" in found["partner"]["goal"]["why"]
+
+
+def test_ids_may_be_whole_numbers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    numbered = [{**record(""), "pk": number, "environment": number % 2} for number in range(1, 4)]
+    rows = [row("1"), row("2", " nan "), row(" 3 ")]
+    assert main(["human-eval", *write(tmp_path, rows, numbered), "--json"]) == 0
+    told = capsys.readouterr()
+    found = json.loads(told.out)
+    assert (found["n_episodes"], found["n_scenarios"]) == (2, 1)
+    assert "annotator is missing" in told.err
+
+
 def test_files_that_are_something_else_end_with_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     csv_file, jsonl = write(tmp_path, [row("e1")], [record("e1")])
     empty = tmp_path / "empty"
     empty.write_bytes(b"")
+    listed = tmp_path / "listed"
+    listed.write_text(json.dumps([record("e1")], indent=1), encoding="utf-8")
     binary = tmp_path / "binary"
     binary.write_bytes(bytes(range(256)))
     for first, second, said in [
         (jsonl, csv_file, "no episode"),
         (csv_file, str(empty), "no episode"),
+        (csv_file, str(listed), "give one JSON object per line"),
         (str(empty), jsonl, "lacks the columns"),
         (str(binary), jsonl, "no CSV"),
         (str(tmp_path / "gone"), jsonl, "cannot be read"),
@@ -253,6 +309,8 @@ def test_files_that_are_something_else_end_with_a_sentence(tmp_path: Path, capsy
     ]:
         assert main(["human-eval", first, second]) != 0
         assert said in capsys.readouterr().err
+    assert main(["human-eval", csv_file]) != 0
+    assert "Give the episodes that were rated, too" in capsys.readouterr().err
     other = write(tmp_path, [row("e1")], [record("e1", target_model="gpt-9")])
     assert main(["human-eval", *other]) != 0
     assert "give --target" in capsys.readouterr().err

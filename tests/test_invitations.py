@@ -18,6 +18,7 @@ from support import price_task
 from test_playing_pages import GOALS, SECRETS, lamp, new_run, open_task
 
 from sotopia_pi.cli.main import main
+from sotopia_pi.errors import StoreError
 from sotopia_pi.rundir import Run
 from sotopia_pi.store import Store
 from sotopia_pi.studies.invitations import Invitation, Played, Seat, by_link, find, next_game
@@ -253,7 +254,7 @@ def test_guests_reach_their_own_conversations_only(served: Any) -> None:
     bob.post(f"{path}/stop", 404)
     for page in ("/", "/run/small", "/run/small/play", path.replace(ann.link, "/run/small/play").replace("/game", "")):
         ann.get(page, 403)
-    ann.get("/sit/none", 404)
+    assert 'href="/"' not in ann.get("/sit/none", 404)
     ann.get(f"{ann.link}/game/none", 404)
     forged = Guest(server, link)
     forged.client.cookies.set("sotopia_pi_guest", "someone." + "a" * 32)
@@ -261,6 +262,17 @@ def test_guests_reach_their_own_conversations_only(served: Any) -> None:
     assert forged.client.post(f"{ann.link}/next").status_code == 403
     with Store.open(folder / "run.db") as store:
         assert by_link(store, link + "x") is None
+
+
+def test_no_error_names_a_file_or_a_model(served: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(*_: object) -> None:
+        raise StoreError("another program keeps /home/me/bc-against-base/run.db locked")
+
+    _, server, link = served
+    ann = Guest(server, link)
+    monkeypatch.setattr("sotopia_pi.web.invited.by_link", failing)
+    text = ann.get(f"{ann.link}/now", 503)
+    assert "try again in some minutes" in text and "bc-against-base" not in text
 
 
 def test_what_breaks_off_is_told_without_a_name_and_another_may_be_played(tmp_path: Path) -> None:

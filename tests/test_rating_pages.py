@@ -128,7 +128,7 @@ def test_who_goes_back_and_changes_a_submitted_rating_is_told(site: Open) -> Non
     for changed in (filled(1), {}):
         answer = visitor.post(action, changed)
         assert answer.status_code == 409 and "what you changed is not stored" in answer.text
-        assert "Back to the study" in answer.text
+        assert "Go back" in answer.text
     assert len(list(store.ratings())) == 2
 
 

@@ -26,6 +26,7 @@ from sotopia_pi.studies.desk import Desk
 from sotopia_pi.studies.export import export_csv, export_jsonl, header
 from sotopia_pi.studies.records import End, StudySettings
 from sotopia_pi.studies.status import status
+from sotopia_pi.web.places import close_places, open_places
 
 
 @pytest.fixture
@@ -228,6 +229,9 @@ def test_the_verbs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*other, "--database", str(tmp_path / "other.db")]) == 0
     assert main(["study", "list", str(tmp_path / "other.db")]) == 0
     assert "two  open  0 of 4" in capsys.readouterr().out
+    (place,) = open_places([str(tmp_path / "other.db")])
+    assert [study.name for study in place.store.studies.all()] == ["two"]
+    close_places([place])
 
 
 def test_human_eval_reads_studies(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -245,8 +249,24 @@ def test_human_eval_reads_studies(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert (found["n_episodes"], found["n_annotations"], found["n_annotators"]) == (4, 8, 2)
     assert found["target"]["goal"]["mean"] == 5.0
     assert found["judges"]["judge:x"]["target"]["goal"]["gap"] == 4.0
-    assert main(["human-eval", run, "--study", "none"]) == ConfigError.exit_code
-    assert "rated nothing in the study 'none' yet" in capsys.readouterr().err
+    assert main(["human-eval", run, "--study", "none"]) == StoreError.exit_code
+    assert "has no study 'none': the studies are first" in capsys.readouterr().err
+    assert main(["study", "create", run, "--name", "new", "--n", "1"]) == 0
+    assert main(["human-eval", run, "--study", "new"]) == ConfigError.exit_code
+    assert "rated nothing in the study 'new' yet" in capsys.readouterr().err
     assert main(["human-eval", run, "--policy", "nobody"]) == ConfigError.exit_code
     assert "they did of secretpolicy" in capsys.readouterr().err
     assert main(["human-eval", run, "--target", "x"]) == ConfigError.exit_code
+
+
+def test_human_eval_counts_both_roles_of_self_play(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with Store.open(tmp_path / "run.db") as store:
+        fill(store, 1)
+        alone = played(0, "collect/sr").model_copy(update={"key": "alone", "players": ("sr", "sr")})
+        store.add_episodes([(alone, [])])
+        for role, rater, goal in ((0, "human:one/p", 4.0), (1, "human:one/p", 5.0), (1, "judge:x", 9.0)):
+            store.add_ratings([Rating(episode="alone", role=role, rater=rater, scores={"goal": goal})])
+    assert main(["human-eval", str(tmp_path), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["target"]["goal"]["mean"], found["target"]["goal"]["n"]) == (4.5, 2)
+    assert (found["judges"]["judge:x"]["target"]["goal"]["gap"], found["agreement"]["goal"]["n"]) == (4.0, 0)

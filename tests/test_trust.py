@@ -159,6 +159,13 @@ def test_the_papers_question_is_answered_in_a_sentence():
     assert "no task" in trend(judged(rng, None, policies=("base",)), ORDER)["sentence"]
 
 
+def test_thirds_are_named_by_the_counts_that_are_in_them():
+    """The thirds of 1, 2, 3, 4, 5 and 7 words are cut at 2.67 and 4.33: whoever said 3 words is not among "up to 3"."""
+    rows = [Judged("p", f"s{words}", "k", "u", words, 2, 1.0, 1.0) for words in (1, 2, 3, 4, 5, 7)]
+    found = against_truth(rows)["by"]["words"]
+    assert [*found] == ["1: up to 2 words", "2: up to 4 words", "3: over 4 words"]
+
+
 def test_judges_beside_each_other():
     rng = np.random.default_rng(7)
     rows = [Pairing(f"s{n}", (score, min(10.0, score + 2), 5.0)) for n, score in enumerate(rng.uniform(0, 8, 30))]

@@ -22,7 +22,9 @@ def people_part(run: Run, settings: JudgeConfig, annotations: Path, episodes: Pa
 
     WorldError, StoreError for files that cannot be used.
     """
-    rated, _ = read_annotated(annotations, episodes)
+    rated, report = read_annotated(annotations, episodes)
+    if told := report.lines():
+        run.say("\n".join(told))
     rated = rated[:most]
     wanted = {one.key for one in rated}
     imported: dict[str, Imported] = {}
@@ -53,8 +55,7 @@ def people_part(run: Run, settings: JudgeConfig, annotations: Path, episodes: Pa
     for one in rated:
         one.judged.clear()
     for key, by_role in scores.items():
-        if by_role.keys() == {0, 1}:
-            by_key[key].judged[judge] = (by_role[0], by_role[1])
+        by_key[key].judged[judge] = (by_role.get(0, {}), by_role.get(1, {}))
     held = people.summary(rated)["judges"].get(judge)
     found: dict[str, Any] = {"n_episodes": len(imported), "n_unread": len(problems), "n_failed": n_failed}
     if held is None:

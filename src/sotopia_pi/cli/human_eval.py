@@ -64,6 +64,10 @@ def _of_run(given: argparse.Namespace) -> list[list[Annotated]]:
     from sotopia_pi.errors import ConfigError
     from sotopia_pi.studies.annotated import annotated
 
+    if Path(given.annotations).suffix.lower() == ".csv":
+        raise ConfigError(
+            f"Give the episodes that were rated, too: sotopia-pi human-eval {given.annotations} FILE.jsonl."
+        )
     if given.against or given.target:
         raise ConfigError("--against and --target are for files; in a run, name policies with --policy.")
     with opened(given.annotations) as store:

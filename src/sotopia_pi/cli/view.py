@@ -13,7 +13,7 @@ def add(verbs: Any) -> None:
     """Adds the verb to the command line."""
     text = "read, compare, rate and play in the browser"
     verb = verbs.add_parser("view", help=text, description=text[0].upper() + text[1:] + ".")
-    help_ = "a run directory, a folder of run directories, or the URL of a database"
+    help_ = "a run directory, a folder of run directories, or a database, by its file or URL"
     verb.add_argument("runs", nargs="+", metavar="RUN", help=help_)
     verb.add_argument("--host", default="127.0.0.1", help="where to listen (default: %(default)s, this machine only)")
     verb.add_argument("--port", type=int, default=8642, help="the port (default: %(default)s; 0: any free one)")

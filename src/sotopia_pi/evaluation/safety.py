@@ -21,6 +21,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from sotopia_pi.evaluation.multiplicity import holm
 from sotopia_pi.evaluation.statistics import CONFIDENCE, clustered_mean, paired
 from sotopia_pi.evaluation.summary import BASE, EXPERT
 
@@ -207,11 +208,5 @@ def _difference(measure: str, pairs: Sequence[tuple[SafetyRow, SafetyRow]]) -> d
 
 def _correct(found: list[dict[str, Any]]) -> None:
     """Adds Holm's corrected p and whether the difference stands."""
-    tested = sorted((entry for entry in found if entry["p"] is not None), key=lambda entry: entry["p"])
-    reached = 0.0
-    for place, entry in enumerate(tested):
-        reached = max(reached, min(1.0, (len(tested) - place) * entry["p"]))
-        entry["p_holm"] = reached
-    for entry in found:
-        entry.setdefault("p_holm", None)
-        entry["flagged"] = entry["p_holm"] is not None and entry["p_holm"] < SIGNIFICANT
+    for entry, p in zip(found, holm([entry["p"] for entry in found]), strict=True):
+        entry |= {"p_holm": p, "flagged": p is not None and p < SIGNIFICANT}

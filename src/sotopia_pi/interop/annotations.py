@@ -3,7 +3,7 @@
 The CSV has `pk`, `annotator` and, for the roles 1 and 2, a column per dimension (`goal_1`) and its reason
 (`goal_reasoning_1`); other columns are ignored. The episodes are JSON lines with `pk`, `environment`, `models` (the
 judge, then who played each role) and `target_model`. Files are untrusted: a row that cannot be used is left out and
-named, a cell that is missing is missing.
+named, a cell that is missing is missing, and what a judge said that cannot be read costs no person's score.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from sotopia_pi.errors import StoreError, WorldError
-from sotopia_pi.evaluation.people import Annotated, Annotation
+from sotopia_pi.evaluation.people import Annotated, Annotation, role_of
 from sotopia_pi.interop.lines import LONGEST, read_lines
 from sotopia_pi.interop.problems import RecordError, Report
 from sotopia_pi.interop.scores import read_ratings
@@ -43,14 +43,12 @@ def read_annotated(annotations: Path, episodes: Path, target: str | None = None)
         except RecordError as error:
             report.problem(annotations.name, number, str(error), row.get("pk") or "")
         else:
-            report.stored["annotations"] += 1
             if again:
                 report.note(annotations.name, number, again, row["pk"])
     rated = [episode for episode in known.values() if episode.annotations]
     if not rated:
         why = f"the first: {report.problems[0]}" if report.problems else f"{annotations} has no rows"
         raise WorldError(f"No annotation could be used ({why}).")
-    report.stored["episodes"] = len(rated)
     return rated, report
 
 
@@ -64,32 +62,45 @@ def _episodes(path: Path, target: str | None, report: Report) -> dict[str, Annot
             if episode.key in found:
                 raise RecordError("an earlier line has the same pk")
             found[episode.key] = episode
+            if unread := _judge(line.record, episode):
+                report.note(path.name, line.number, f"the judge's scores are left out: {unread}", episode.key)
         except RecordError as error:
             id = str((line.record or {}).get("pk", ""))
             report.problem(path.name, line.number, str(error), id)
     if not found:
         why = f"the first: {report.problems[0]}" if report.problems else "it is empty"
-        raise WorldError(f"{path} holds no episode that could be read ({why}).")
+        raise WorldError(f"{path} holds no episode that could be read ({why}); give one JSON object per line.")
     return found
 
 
 def _episode(record: Mapping[str, Any], target: str | None) -> Annotated:
-    key, scenario, models = record.get("pk"), record.get("environment"), record.get("models")
-    if not isinstance(key, str) or not key or not isinstance(scenario, str) or not scenario:
-        raise RecordError("pk and environment must be texts")
+    key, scenario, models = _name(record.get("pk")), _name(record.get("environment")), record.get("models")
+    if not key or not scenario:
+        raise RecordError("pk and environment must be texts or whole numbers")
     if not isinstance(models, list) or len(models) != 3 or not all(isinstance(model, str) for model in models):
         raise RecordError("models must be the judge and who played each of the two roles")
     wanted = target or record.get("target_model") or CUSTOM
     played = models[1:]
     if wanted not in played:
         raise RecordError(f"the model under test, {str(wanted)[:60]!r}, played neither role; give --target")
-    made = Annotated(key, scenario, played.index(wanted))
-    rewards = record.get("rewards") or record.get("raw_rewards")
-    ratings = read_ratings(key, models[0], rewards, "", 2)
-    given = [rating.scores for rating in ratings if rating.failure is None]
-    if len(given) == 2:
-        made.judged[models[0]] = (given[0], given[1])
-    return made
+    return Annotated(key, scenario, role_of(wanted, played))
+
+
+def _name(value: Any) -> str:
+    """An id as the CSV writes it; empty for what is none."""
+    return str(value).strip() if isinstance(value, str | int) and not isinstance(value, bool) else ""
+
+
+def _judge(record: Mapping[str, Any], episode: Annotated) -> str | None:
+    """Adds what the judge gave each role; why it could not be read."""
+    judge, rewards = record["models"][0], record.get("rewards") or record.get("raw_rewards")
+    try:
+        given = [rating.scores for rating in read_ratings(episode.key, judge, rewards, "", 2)]
+    except RecordError as error:
+        return str(error)
+    if any(given):
+        episode.judged[judge] = (given[0], given[1])
+    return None
 
 
 def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
@@ -120,7 +131,7 @@ def _add(row: Mapping[str, str], known: Mapping[str, Annotated], seen: set[tuple
     key, annotator = row["pk"].strip(), row["annotator"].strip()
     if key not in known:
         raise RecordError("there is no episode with this pk")
-    if not annotator:
+    if annotator.lower() in _MISSING:
         raise RecordError("the annotator is missing")
     first, second = (_scores(row, role) for role in ROLES)
     if not first and not second:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from sotopia_pi.errors import ConfigError
-from sotopia_pi.evaluation.people import Annotated, Annotation, Scores
+from sotopia_pi.evaluation.people import Annotated, Annotation, Scores, role_of
 from sotopia_pi.ratings.combine import combined
 from sotopia_pi.ratings.records import Rating
 from sotopia_pi.store import Store
+from sotopia_pi.studies.choosing import find
 from sotopia_pi.studies.export import model_of
 
 _PEOPLE = "human:"
@@ -18,7 +19,7 @@ def annotated(store: Store, study: str | None = None) -> dict[str, list[Annotate
     """The episodes of two roles that people rated, in one study or in all, by the policy under test.
 
     That is the policy whose evaluation the episode belongs to, else who played role 0. Ratings of judges and of the
-    verifier come along where they rated both roles. ConfigError when people have rated nothing there, StoreError.
+    verifier come along, of one role or both. ConfigError when people have rated nothing there, StoreError.
     """
     mark = _PEOPLE if study is None else f"{_PEOPLE}{study}/"
     keys = {rating.episode for rater in _raters(store, mark) for rating in store.ratings(rater=rater)}
@@ -29,7 +30,7 @@ def annotated(store: Store, study: str | None = None) -> dict[str, list[Annotate
         if len(episode.players) != 2:
             continue
         task = store.task(episode.task_id)
-        one = Annotated(episode.key, task.scenario.id, episode.players.index(policy))
+        one = Annotated(episode.key, task.scenario.id, role_of(policy, episode.players))
         for rater, by_role in combined(store.ratings(episode=episode.key)).items():
             scores = _both(by_role)
             if scores is None:
@@ -41,6 +42,8 @@ def annotated(store: Store, study: str | None = None) -> dict[str, list[Annotate
         if one.annotations:
             found.setdefault(policy, []).append(one)
     if not found:
+        if study is not None:
+            find(store, study)  # a name that is no study's is another error
         where = f"in the study {study!r}" if study else "here"
         raise ConfigError(f"People have rated nothing {where} yet; see `sotopia-pi study status`.")
     return found
@@ -51,5 +54,6 @@ def _raters(store: Store, mark: str) -> list[str]:
 
 
 def _both(by_role: Mapping[int, Rating]) -> tuple[Scores, Scores] | None:
-    given = [by_role[role].scores for role in (0, 1) if role in by_role and by_role[role].failure is None]
-    return (given[0], given[1]) if len(given) == 2 else None
+    """The scores by role, empty where the rating failed; None where no role has any."""
+    first, second = (by_role[role].scores if role in by_role else {} for role in (0, 1))
+    return (first, second) if first or second else None

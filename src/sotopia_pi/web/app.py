@@ -30,7 +30,7 @@ from sotopia_pi.web import (
     studying,
     tasks,
 )
-from sotopia_pi.web.guard import Guard
+from sotopia_pi.web.guard import PARTICIPANTS, Guard
 from sotopia_pi.web.rendering import fault, page
 from sotopia_pi.web.site import Site
 
@@ -107,7 +107,7 @@ def _http_error(request: Request, error: Exception) -> Response:
 
 
 def _our_error(request: Request, error: Exception) -> Response:
-    if request.url.path.startswith("/rate/"):  # an annotator; sentences of the store name files of the owner's
+    if request.url.path.startswith(PARTICIPANTS):  # our own sentences may name files and models of the owner's
         logging.getLogger(__name__).warning("%s", error)
         said = "This cannot be read or stored now. Go back and try again in some minutes; what was saved is kept."
         return fault(request, 503, said)

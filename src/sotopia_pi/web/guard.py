@@ -37,8 +37,10 @@ VISITOR, OWNER, ANNOTATOR = "sotopia_pi_visitor", "sotopia_pi_owner", "sotopia_p
 KEPT = 30 * 24 * 3600
 #: How many wrong tokens are heard in a minute.
 TRIES_A_MINUTE = 20
+#: The pages of people who take part: they rate, or play by invitation.
+PARTICIPANTS = ("/rate/", "/sit/")
 #: What is reached without the owner's token.
-OPEN = ("/static/", "/rate/", "/sit/", "/login", "/health")
+OPEN = ("/static/", *PARTICIPANTS, "/login", "/health")
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "

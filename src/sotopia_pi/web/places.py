@@ -46,7 +46,7 @@ class Place:
 
 
 def open_places(given: Iterable[str]) -> list[Place]:
-    """The places of run directories, folders of run directories, and database URLs, in the order given.
+    """The places of run directories, folders of run directories, and databases by file or URL, in the order given.
 
     ConfigError when one is neither, StoreError when a database cannot be opened; nothing then stays open.
     """
@@ -54,8 +54,8 @@ def open_places(given: Iterable[str]) -> list[Place]:
     with ExitStack() as failing:
         failing.callback(close_places, places)
         for where in given:
-            if "://" in where:
-                places.append(_of_url(where, places))
+            if "://" in where or Path(where).is_file():
+                places.append(_of_database(where, places))
             else:
                 for folder in _runs(Path(where)):
                     places.append(_of_folder(folder, places))
@@ -77,7 +77,7 @@ def _runs(folder: Path) -> list[Path]:
     if not inner:
         raise ConfigError(
             f"{folder} is not a run directory and holds none (no {CONFIG}); start a run with `sotopia-pi run --out`, "
-            "or give a database URL."
+            "or give a database, by its file or URL."
         )
     return inner
 
@@ -90,8 +90,8 @@ def _of_folder(folder: Path, others: list[Place]) -> Place:
     return Place(_slug(title, others), title, store, folder, config, prompts)
 
 
-def _of_url(url: str, others: list[Place]) -> Place:
-    store = Store.open(url, create=False)
+def _of_database(where: str, others: list[Place]) -> Place:
+    store = Store.open(where, create=False)
     title = store.where.rsplit("/", 1)[-1].split("?")[0] or "database"
     return Place(_slug(title, others), title, store, None, None, Prompts(None))
 

@@ -33,7 +33,9 @@ def render(request: Request, template: str, **values: Any) -> str:
 
 def fault(request: Request, status: int, sentence: str) -> HTMLResponse:
     """A page that says in one sentence what is wrong."""
-    return HTMLResponse(render(request, "fault.html.j2", status=status, sentence=sentence), status)
+    parts = request.url.path.split("/")
+    back = "/".join(parts[:3]) if parts[1:2] in (["rate"], ["sit"]) else None  # participants have no other pages
+    return HTMLResponse(render(request, "fault.html.j2", status=status, sentence=sentence, back=back), status)
 
 
 def _common(request: Request) -> dict[str, Any]:

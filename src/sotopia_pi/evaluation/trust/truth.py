@@ -100,8 +100,8 @@ def _by(rows: Sequence[Judged], key: Callable[[Judged], str], order: Sequence[st
 
 
 def _thirds(values: Sequence[float], of: Callable[[Judged], float], what: str) -> Callable[[Judged], str]:
-    """Names the third of all roles that a role is in; one name where the values do not differ enough."""
-    low, high = np.percentile(values, (100 / 3, 200 / 3)) if values else (0.0, 0.0)
+    """Names the third of all roles that a role is in; one name where the values, counts, do not differ enough."""
+    low, high = np.floor(np.percentile(values, (100 / 3, 200 / 3))) if values else (0.0, 0.0)
 
     def name(row: Judged) -> str:
         if of(row) <= low:
