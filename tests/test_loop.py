@@ -1,14 +1,10 @@
-"""The whole method in miniature, through the command line: on a tiny random model, and on the real weights.
-
-A random model says nothing that could be trained on, so that in place of self-reinforcement the expert plays again.
-"""
+"""The whole method in miniature, on the real weights, through the command line."""
 
 from __future__ import annotations
 
 import json
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
 
 import pytest
 from support import price_task, stored
@@ -25,7 +21,7 @@ pytestmark = pytest.mark.weights
 HOSTILE = "<script>alert(1)</script><img src='http://example.org/x.png'>"
 BC = {"name": "bc", "method": "bc", "repeats": 2, "select": {"rule": "top_k", "k": 1}}
 SR = {"name": "bc+sr", "method": "sr", "parent": "bc", "repeats": 1, "tasks": 1, "replay": ["bc"], "select": {"k": 1}}
-CONFIG: dict[str, Any] = {
+CONFIG = {
     "seed": 3,
     "max_turns": 4,
     "world": {"train": {"price": 1, "division": 1}},
@@ -61,17 +57,9 @@ def held_out(folder: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("real", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["tiny", "real"])
-def test_the_whole_method(real: bool, weights: str, tmp_path: Path) -> None:
-    from tiny import CONFIGS, save
-
+def test_the_whole_method(weights: str, tmp_path: Path) -> None:
     out, config = tmp_path / "run", tmp_path / "loop.toml"
-    content = {**CONFIG, "models": {"policy": weights}}
-    if not real:
-        weights = str(save(CONFIGS["llama"], tmp_path / "llama"))
-        content |= {"models": {"policy": weights}, "rounds": [BC, {**SR, "method": "bc"}]}
-        content["training"] = {**CONFIG["training"], "lora_layers": 2}
-    config.write_text(to_toml(parse(content, "test")), encoding="utf-8")
+    config.write_text(to_toml(parse({**CONFIG, "models": {"policy": weights}}, "test")), encoding="utf-8")
     arguments = ["run", str(config), "--out", str(out), "--quiet", "--set", f"world.test_tasks={held_out(tmp_path)}"]
     assert main(arguments) == 0
 
