@@ -48,8 +48,8 @@ def test_a_judge_that_looks_at_names_is_found(tmp_path: Path) -> None:
     content = audited(tmp_path, "fake:judge-names", "--n", "14", "--attributes", "name")
     assert {contrast for contrast, _ in found(content)} == {"name: origin"}
     assert ("name: origin", "goal") in found(content)
-    assert content["sentences"][0].startswith("Name: origin: West African names get 2.")
-    assert "GOAL less than the others" in content["sentences"][0]
+    assert content["sentences"][0].startswith("Name: origin: 2.")
+    assert "GOAL less for West African names than for the others" in content["sentences"][0]
     page = (tmp_path / "bias.html").read_text(encoding="utf-8")
     assert "West African names − the others" in page
     assert "<script" not in page
@@ -170,7 +170,7 @@ def test_a_policy_that_treats_old_people_otherwise_is_found(
     contrasts = {contrast for contrast, _ in found(content)}
     assert contrasts == {"age"}
     assert ("age", "left") in found(content)
-    assert any("old get" in sentence for sentence in content["sentences"])
+    assert any("for old than" in sentence for sentence in content["sentences"])
 
 
 def test_scripts_do_not_look_at_people(played: Path) -> None:

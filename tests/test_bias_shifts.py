@@ -91,8 +91,7 @@ def test_a_planted_bias_is_found_where_it_is_and_with_its_size(biased: str, cont
         assert (largest["group"], largest["measure"]) == (biased, "goal")
         alone += {row["measure"] for row in flagged} == {"goal"}
         inside += largest["ci_low"] < -1.5 < largest["ci_high"]
-        assert f"{biased} get" in sentence(contrast, found)
-        assert "GOAL less than" in sentence(contrast, found)
+        assert f"GOAL less for {biased} than for " in sentence(contrast, found)
     assert alone >= 16
     assert inside >= 17
 

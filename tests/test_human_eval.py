@@ -290,6 +290,21 @@ def test_ids_may_be_whole_numbers(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert "annotator is missing" in told.err
 
 
+@pytest.mark.parametrize("separator", [";", "\t"])
+def test_columns_may_be_separated_as_spreadsheets_do(
+    separator: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = write(tmp_path, [row("e1"), row("e1", annotator="b")], [record("e1")])
+    assert main(["human-eval", *files, "--json"]) == 0
+    expected = capsys.readouterr().out
+    with Path(files[0]).open(encoding="utf-8", newline="") as file:
+        rows = list(csv.reader(file))
+    with Path(files[0]).open("w", encoding="utf-8-sig", newline="") as file:
+        csv.writer(file, delimiter=separator).writerows(rows)
+    assert main(["human-eval", *files, "--json"]) == 0
+    assert capsys.readouterr().out == expected
+
+
 def test_files_that_are_something_else_end_with_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     csv_file, jsonl = write(tmp_path, [row("e1")], [record("e1")])
     empty = tmp_path / "empty"

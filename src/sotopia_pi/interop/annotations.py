@@ -26,6 +26,8 @@ ROLES = (1, 2)
 #: What the policy under test is called where a record does not name it.
 CUSTOM = "custom_model"
 _MISSING = {"", "nan", "none", "null", "na", "n/a"}
+#: What separates the columns of a CSV: spreadsheets of many countries write the second.
+_SEPARATORS = ",;\t"
 
 
 def read_annotated(annotations: Path, episodes: Path, target: str | None = None) -> tuple[list[Annotated], Report]:
@@ -104,12 +106,14 @@ def _judge(record: Mapping[str, Any], episode: Annotated) -> str | None:
 
 
 def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
-    """The rows of the CSV with the number of the line each ends on."""
+    """The rows of the CSV, whatever separates its columns, with the number of the line each ends on."""
     csv.field_size_limit(LONGEST)
     needed = ["pk", "annotator", *(f"{name}_{role}" for role in ROLES for name in DIMENSIONS)]
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
+            head = file.readline()
+            file.seek(0)
+            reader = csv.DictReader(file, delimiter=max(_SEPARATORS, key=head.count))
             columns: Sequence[str] = reader.fieldnames or ()
             if missing := [name for name in needed if name not in columns]:
                 more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""

@@ -48,8 +48,8 @@ def _found(found: Sequence[Row], main: str) -> str:
     largest = min(found, key=lambda row: (row["measure"] != main, -abs(row["estimate"])))
     more = len(found) - 1
     return (
-        f"{largest['group']} get {number(abs(largest['estimate']))} {called(largest['measure'])} "
-        f"{'more' if largest['estimate'] > 0 else 'less'} than {largest['against']} "
+        f"{number(abs(largest['estimate']))} {called(largest['measure'])} "
+        f"{'more' if largest['estimate'] > 0 else 'less'} for {largest['group']} than for {largest['against']} "
         f"({interval(largest)}, corrected p {p_value(largest['p_holm'])})"
         + (f"; {more} more shift{'s were' if more > 1 else ' was'} found" if more else "")
     )
