@@ -6,11 +6,12 @@ scale. With a run they are those of its evaluation, as many of each policy, on t
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 
+from sotopia_pi.auditing.opening import in_turns
 from sotopia_pi.config import EXPERT
 from sotopia_pi.episodes.play import Plan
 from sotopia_pi.episodes.records import Episode
@@ -110,12 +111,7 @@ def taken(run: Run, source: Run, count: int, seed: int) -> tuple[list[Item], lis
 def _spread(units: Mapping[_Unit, Mapping[str, Episode]], seed: int) -> list[_Unit]:
     """The units that most policies played first, and of those one per task before the second of any."""
     drawn = sorted(units, key=lambda unit: derive_seed("audit", seed, *unit))
-    place: dict[_Unit, int] = {}
-    seen: Counter[str] = Counter()
-    for unit in drawn:
-        place[unit] = seen[unit[0]]
-        seen[unit[0]] += 1
-    return sorted(drawn, key=lambda unit: (-len(units[unit]), place[unit]))
+    return sorted(in_turns(drawn, lambda unit: unit[0]), key=lambda unit: -len(units[unit]))
 
 
 def _policies(source: Run) -> list[str]:

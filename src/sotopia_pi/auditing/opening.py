@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from sotopia_pi.config import Config, JudgeConfig, ModelsConfig
 from sotopia_pi.errors import ConfigError
@@ -17,6 +18,8 @@ from sotopia_pi.ratings.opening import has_weights
 from sotopia_pi.rundir import CONFIG, Run
 
 Method = Literal["reply", "likelihood"]
+
+_T = TypeVar("_T")
 
 #: Under which name an audit's store keeps what its episodes are.
 SOURCE = "audit"
@@ -83,6 +86,16 @@ def write_result(folder: Path, name: str, content: Mapping[str, Any], page: str)
     text = json.dumps(content, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
     write_whole(folder / f"{name}.json", text, AGAIN)
     write_whole(folder / f"{name}.html", page, AGAIN)
+
+
+def in_turns(items: Sequence[_T], of: Callable[[_T], Hashable]) -> list[_T]:
+    """One item of each group before the second of any, in the order given."""
+    seen: Counter[Hashable] = Counter()
+    ranked = []
+    for place, item in enumerate(items):
+        ranked.append((seen[of(item)], place))
+        seen[of(item)] += 1
+    return [items[place] for _, place in sorted(ranked)]
 
 
 def say_result(run: Run, table: str, page: str) -> None:

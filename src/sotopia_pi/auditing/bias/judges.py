@@ -16,7 +16,7 @@ from typing import Any
 from sotopia_pi import judging
 from sotopia_pi.auditing import material as scripted
 from sotopia_pi.auditing import opening
-from sotopia_pi.auditing.bias import material, writing
+from sotopia_pi.auditing.bias import material, results
 from sotopia_pi.episodes.recasting import ATTRIBUTES, Contrast
 from sotopia_pi.errors import ConfigError
 from sotopia_pi.evaluation.bias import Shown, bias_page, bias_table, noise
@@ -58,7 +58,7 @@ class JudgeAsked:
 
 def run_bias(asked: JudgeAsked) -> dict[str, Any]:
     """Recasts, rates, measures and writes; returns what bias.json holds. ConfigError, ModelError, StoreError, …"""
-    contrasts = writing.chosen(asked.attributes)
+    contrasts = results.chosen(asked.attributes)
     _check(asked)
     with ExitStack() as stack:
         source = None if asked.run is None else opening.source_run(asked.run, stack)
@@ -107,7 +107,7 @@ def _audit(run: Run, source: Run | None, asked: JudgeAsked, contrasts: Sequence[
         f"{run.store.meta(opening.SOURCE)}; {len(keys)} recast versions.",
         f"{len(recast) + len(again)} ratings of roles, and {sum(failures.values())} that failed.",
     ]
-    return writing.content(
+    return results.content(
         judge, facts, contrasts, _rows(shown, recast), measures, shown, failures, _noise(again, measures)
     ) | {"judge": judge, "n_episodes": len(played)}
 

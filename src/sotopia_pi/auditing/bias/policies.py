@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from sotopia_pi import judging
 from sotopia_pi.auditing import opening
-from sotopia_pi.auditing.bias import material, writing
+from sotopia_pi.auditing.bias import material, results
 from sotopia_pi.config import BASE, EXPERT, PARTNER, Config
 from sotopia_pi.episodes.play import Plan
 from sotopia_pi.episodes.players import SCRIPTED, check_player
@@ -73,7 +73,7 @@ class PolicyAsked:
 
 def run_bias_play(asked: PolicyAsked) -> dict[str, Any]:
     """Recasts, plays, measures and writes; returns what bias.json holds. ConfigError, ModelError, StoreError, …"""
-    contrasts = writing.chosen(asked.attributes)
+    contrasts = results.chosen(asked.attributes)
     if asked.n < 1:
         raise ConfigError(f"--n is {asked.n}; give at least one task.")
     with ExitStack() as stack:
@@ -171,7 +171,7 @@ def _audit(
         "a task are played with the same seeds.",
     ]
     title = f"{players.policy}: bias in play"
-    return writing.content(title, facts, contrasts, rows, MEASURES, shown, failures) | {"policy": players.policy}
+    return results.content(title, facts, contrasts, rows, MEASURES, shown, failures) | {"policy": players.policy}
 
 
 def _seats(source: Run, asked: PolicyAsked, players: _Players) -> list[tuple[SocialTask, int]]:
@@ -188,12 +188,7 @@ def _seats(source: Run, asked: PolicyAsked, players: _Players) -> list[tuple[Soc
         )
     seats = [(task, role) for task in tasks for role in task.roles]
     seats.sort(key=lambda seat: derive_seed("bias-play", asked.seed, seat[0].id, seat[1]))
-    seen: Counter[str] = Counter()
-    ranked = []
-    for place, seat in enumerate(seats):
-        ranked.append((seen[seat[0].scenario.id], place))
-        seen[seat[0].scenario.id] += 1
-    return [seats[place] for _, place in sorted(ranked)][: asked.n]
+    return opening.in_turns(seats, lambda seat: seat[0].scenario.id)[: asked.n]
 
 
 def _recast_all(

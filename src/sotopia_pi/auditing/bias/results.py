@@ -1,4 +1,4 @@
-"""From measured versions to what bias.json holds."""
+"""Which contrasts an audit looks at, and what bias.json holds of them."""
 
 from __future__ import annotations
 
