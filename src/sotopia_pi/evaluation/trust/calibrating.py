@@ -26,7 +26,7 @@ Knots = list[tuple[float, float]]
 
 
 def isotonic(x: Sequence[float], y: Sequence[float]) -> Knots:
-    """The rising map as (score, calibrated score), one pair per score that was seen. ValueError for no values."""
+    """The rising map as (score, calibrated score): the ends of its flat parts. ValueError for no values."""
     if not x or len(x) != len(y):
         raise ValueError(f"{len(x)} scores for {len(y)} truths")
     scores, inverse = np.unique(np.asarray(x, dtype=np.float64), return_inverse=True)
@@ -40,8 +40,12 @@ def isotonic(x: Sequence[float], y: Sequence[float]) -> Knots:
             total = first[1] + second[1]
             pooled = (first[0] * first[1] + second[0] * second[1]) / total
             blocks.append([pooled, total, first[2] + second[2]])
-    levels = [mean for mean, _, count in blocks for _ in range(int(count))]
-    return [(float(score), level) for score, level in zip(scores, levels, strict=True)]
+    knots, first = [], 0
+    for mean, _, count in blocks:
+        last = first + int(count) - 1
+        knots += [(float(scores[at]), float(mean)) for at in dict.fromkeys((first, last))]  # between them it is flat
+        first = last + 1
+    return knots
 
 
 def mapped(knots: Sequence[Sequence[float]], score: float) -> float:

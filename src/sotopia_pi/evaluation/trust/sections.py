@@ -178,7 +178,7 @@ def _calibration(found: Facts) -> Section:
         ("mean absolute error", number(found["mae_before"]), number(found["mae_after"])),
         ("root mean square error", number(found["rmse_before"]), number(found["rmse_after"])),
     ]
-    knots = [(number(score, 1), number(worth)) for score, worth in found["knots"]]
+    knots = [(number(score), number(worth)) for score, worth in found["knots"]]
     helps = found["gain"]["ci_low"] is not None and found["gain"]["ci_low"] > 0
     note = "It makes the error smaller." if helps else "There is no sign that it makes the error smaller."
     spread = (
