@@ -40,11 +40,12 @@ def isotonic(x: Sequence[float], y: Sequence[float]) -> Knots:
             total = first[1] + second[1]
             pooled = (first[0] * first[1] + second[0] * second[1]) / total
             blocks.append([pooled, total, first[2] + second[2]])
-    knots, first = [], 0
+    knots: Knots = []
+    start = 0
     for mean, _, count in blocks:
-        last = first + int(count) - 1
-        knots += [(float(scores[at]), float(mean)) for at in dict.fromkeys((first, last))]  # between them it is flat
-        first = last + 1
+        end = start + int(count) - 1
+        knots += [(float(scores[at]), mean) for at in dict.fromkeys((start, end))]  # between them it is flat
+        start = end + 1
     return knots
 
 
