@@ -105,7 +105,7 @@ def test_two_annotators_rate_one_episode_and_the_owner_sees_how_far_they_agree(
             visitor.get_by_role("button", name="Submit").click()
             assert visitor.get_by_role("heading", level=1).inner_text() == "Thank you"
             visitor.goto(f"{server}/run/demo/studies/first")
-            assert "annotators reach only" in visitor.inner_text("main")
+            assert "participants reach only" in visitor.inner_text("main")
             context.close()
         page.goto(f"{server}/login")
         page.fill("#token", OWNER)
