@@ -61,6 +61,13 @@ def opened_browser() -> Iterator[Any]:
             browser.close()
 
 
+def expect(locator: Any) -> Any:
+    """Assertions that wait for the page to get there, as a reader would."""
+    from playwright.sync_api import expect
+
+    return expect(locator)
+
+
 def check_accessible(page: Any) -> None:
     """Fails with what axe-core finds against WCAG 2.1 A and AA on the page as it is, in light and in dark."""
     from axe_playwright_python.sync_playwright import Axe

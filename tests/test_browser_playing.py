@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browser import check_accessible, check_fits_a_phone, served
+from browser import check_accessible, check_fits_a_phone, expect, served
 from test_playing_pages import GOALS, SECRETS, lamp, new_run, stored
 
 from sotopia_pi.cli.main import main
@@ -60,9 +60,8 @@ def test_a_person_plays_a_task_to_the_end(page: Any, tmp_path: Path, role: int) 
         check_fits_a_phone(page)
         texts.append(page.content())
         say(page, "How about $15?")
-        page.locator(".talk .other").last.wait_for()
-        page.get_by_role("button", name="Send").wait_for()
-        assert page.evaluate("document.activeElement.id") == "words"
+        page.locator(".talk .own").wait_for()
+        page.locator("#words:focus").wait_for()
         texts.append(page.content())
         say(page, "Thank you, good bye.", "leave, which ends the conversation")
         page.get_by_text("The conversation is over.").wait_for()
@@ -153,7 +152,7 @@ def test_a_guest_plays_by_invitation_and_gets_a_code(page: Any, tmp_path: Path) 
         page.get_by_role("heading", name="Thank you").wait_for()
         check_accessible(page)
         assert len(page.locator("#code").inner_text()) == 8
-        assert page.locator("a[href*='/run/']").count() == 0
+        expect(page.locator("a[href*='/run/']")).to_have_count(0)
         page.goto(f"{address}/run/small/play")
         page.get_by_text("participants reach only the pages of their study").wait_for()
         page.context.clear_cookies()

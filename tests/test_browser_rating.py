@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browser import check_accessible, check_fits_a_phone, served
+from browser import check_accessible, check_fits_a_phone, expect, served
 from studying import MIDDLE, filled, new_study, site_of
 
 from sotopia_pi.web.app import application
@@ -40,23 +40,23 @@ def test_a_qualification_is_failed_and_then_passed(page: Any, tmp_path: Path) ->
         page.goto(f"{server}/rate/{study.link}?PROLIFIC_PID=abc")
         checked(page)
         page.get_by_role("button", name="I have read this: begin").click()
-        assert page.get_by_role("heading", level=1).inner_text() == "Practice conversation"
+        expect(page.get_by_role("heading", level=1)).to_have_text("Practice conversation")
         assert "abc" not in page.url
         checked(page)
         fill_in(page, filled(4))
         page.get_by_role("button", name="Submit").click()
-        assert page.get_by_role("heading", level=1).inner_text() == "Not close enough yet"
+        expect(page.get_by_role("heading", level=1)).to_have_text("Not close enough yet")
         checked(page)
         page.get_by_role("link", name="Try again").click()
         fill_in(page, filled(-1))
         page.get_by_role("button", name="Submit").click()
-        assert page.get_by_role("heading", level=1).inner_text() == "You passed the practice"
+        expect(page.get_by_role("heading", level=1)).to_have_text("You passed the practice")
         checked(page)
         page.get_by_role("link", name="Go on").click()
-        assert "Conversation 1 of 1" in page.get_by_role("heading", level=1).inner_text()
+        expect(page.get_by_role("heading", level=1)).to_contain_text("Conversation 1 of 1")
         fill_in(page, filled())
         page.get_by_role("button", name="Submit").click()
-        assert page.locator("#code").inner_text() == "CODE9"
+        expect(page.locator("#code")).to_have_text("CODE9")
         checked(page)
 
 
@@ -68,7 +68,7 @@ def test_who_fails_every_attempt_gets_the_code_of_that_end(page: Any, tmp_path: 
         fill_in(page, filled(5))
         page.get_by_role("button", name="Submit").click()
         page.get_by_role("link", name="Continue").click()
-        assert page.locator("#code").inner_text() == "SCREEN3"
+        expect(page.locator("#code")).to_have_text("SCREEN3")
         checked(page)
 
 
@@ -83,12 +83,12 @@ def test_what_is_filled_in_is_saved_by_itself_and_errors_get_the_focus(page: Any
         page.fill("#reason-1-goal", "They sold it.")
         page.get_by_text("Saved: 2 of 28 fields filled in.").wait_for()
         page.reload()
-        assert page.input_value("#reason-1-goal") == "They sold it."
+        expect(page.locator("#reason-1-goal")).to_have_value("They sold it.")
         assert page.locator('input[name="score-1-goal"]:checked').get_attribute("value") == "2"
         page.get_by_role("button", name="Submit").click()
-        assert page.get_by_role("alert").is_visible()
-        assert page.evaluate("document.activeElement.id") == "score-1-believability"
-        assert page.input_value("#reason-1-goal") == "They sold it."
+        expect(page.get_by_role("alert")).to_be_visible()
+        expect(page.locator("#score-1-believability")).to_be_focused()
+        expect(page.locator("#reason-1-goal")).to_have_value("They sold it.")
         checked(page)
 
 
@@ -103,9 +103,9 @@ def test_two_annotators_rate_one_episode_and_the_owner_sees_how_far_they_agree(
             begin(visitor, f"{server}/rate/{study.link}", participant)
             fill_in(visitor, {**filled(), "score-1-goal": goal})
             visitor.get_by_role("button", name="Submit").click()
-            assert visitor.get_by_role("heading", level=1).inner_text() == "Thank you"
+            expect(visitor.get_by_role("heading", level=1)).to_have_text("Thank you")
             visitor.goto(f"{server}/run/demo/studies/first")
-            assert "participants reach only" in visitor.inner_text("main")
+            expect(visitor.locator("main")).to_contain_text("participants reach only")
             context.close()
         page.goto(f"{server}/login")
         page.fill("#token", OWNER)

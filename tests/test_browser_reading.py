@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browser import check_accessible, check_fits_a_phone, served
+from browser import check_accessible, check_fits_a_phone, expect, served
 from reading import FRIENDS, STRANGERS, run_directory
 from support import CAST
 
@@ -32,29 +32,28 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def test_open_a_run_filter_open_an_episode_switch_views(page: Any, address: str) -> None:
     page.goto(address)
     page.get_by_role("link", name="mine").first.click()
-    assert page.locator("h1").inner_text() == "mine"
+    expect(page.locator("h1")).to_have_text("mine")
     page.get_by_role("link", name="Episodes", exact=True).click()
     status = page.locator("#results [role=status]")
-    assert "6 episodes" in status.inner_text()
+    expect(status).to_contain_text("6 episodes")
     with page.expect_response(lambda answer: "policy=bc" in answer.url):
         page.get_by_label("Player", exact=True).select_option("bc")
     page.wait_for_url("**/episodes?policy=bc")  # the address follows, without a page being loaded
-    assert "3 episodes" in status.inner_text()
+    expect(status).to_contain_text("3 episodes")
     with page.expect_response(lambda answer: "sort=longest" in answer.url):
         page.get_by_label("Sort").select_option("longest")
     page.wait_for_url("**/episodes?policy=bc&sort=longest")
     page.reload()
-    assert page.get_by_label("Player", exact=True).input_value() == "bc"
+    expect(page.get_by_label("Player", exact=True)).to_have_value("bc")
     page.get_by_role("link", name="e1", exact=True).click()
-    assert CAST[1].secret in page.content()
+    expect(page.locator("main")).to_contain_text(CAST[1].secret)
     page.get_by_role("link", name=f"what {CAST[0].name} sees").click()
-    assert STRANGERS.scenario.goals[1] not in page.content()
+    expect(page.locator("main")).not_to_contain_text(STRANGERS.scenario.goals[1])
     page.get_by_role("link", name="raw replies").click()
-    assert page.get_by_label("Raw reply of turn 1").is_visible()
+    expect(page.get_by_label("Raw reply of turn 1")).to_be_visible()
     page.get_by_role("link", name="everything").click()
     page.get_by_role("link", name="exact prompts").click()
     page.locator("summary", has_text="Prompt of turn 1").click()
-    assert "policy=bc" in page.url
     page.get_by_role("link", name="back to the list").click()
     page.wait_for_url("**/episodes?policy=bc&sort=longest")
 
@@ -63,13 +62,13 @@ def test_keys_lead_from_episode_to_episode(page: Any, address: str) -> None:
     page.goto(f"{address}{RUN}/episodes?policy=bc&sort=longest")
     order = page.locator("tbody th a").all_inner_texts()
     page.keyboard.press("/")
-    assert page.evaluate("document.activeElement.id") == "f-text"
+    expect(page.locator("#f-text")).to_be_focused()
     page.goto(f"{address}{RUN}/episodes/{order[0]}?policy=bc&sort=longest")
     for key, expected in (("j", order[1]), ("j", order[2]), ("k", order[1])):
         page.keyboard.press(key)
         page.wait_for_url(f"**/episodes/{expected}?*")
     page.keyboard.press("?")
-    assert "next episode" in page.locator("dialog").inner_text()
+    expect(page.locator("dialog")).to_contain_text("next episode")
     page.keyboard.press("Escape")
     page.keyboard.press("u")
     page.wait_for_url("**/episodes?policy=bc&sort=longest")
@@ -81,8 +80,8 @@ def test_reading_needs_no_scripts(browser: Any, address: str) -> None:
     page.goto(f"{address}{RUN}/episodes")
     page.get_by_label("Words that were said").fill("eighteen lamp")
     page.get_by_role("button", name="Show").click()
-    assert page.url.endswith("/episodes?text=eighteen+lamp")
-    assert "4 episodes" in page.locator("#results [role=status]").inner_text()
+    page.wait_for_url("**/episodes?text=eighteen+lamp")
+    expect(page.locator("#results [role=status]")).to_contain_text("4 episodes")
     context.close()
 
 

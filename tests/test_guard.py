@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 import pytest
-from browser import check_accessible, check_fits_a_phone, served
+from browser import check_accessible, check_fits_a_phone, expect, served
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
@@ -197,9 +197,9 @@ def test_scripts_and_styles_may_be_kept_and_pages_not() -> None:
 def test_login_in_a_browser(page: Any) -> None:
     with served(application(Site({}, TOKEN), ("127.0.0.1",))) as address:
         page.goto(address)
-        assert page.url.endswith("/login")
+        page.wait_for_url("**/login")
         check_accessible(page)
         check_fits_a_phone(page)
         page.get_by_label("Token").fill(TOKEN)
         page.get_by_role("button", name="Log in").click()
-        assert page.locator("h1").inner_text() == "Runs"
+        expect(page.locator("h1")).to_have_text("Runs")

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 import pytest
-from browser import check_fits_a_phone, served
+from browser import check_fits_a_phone, expect, served
 from starlette.testclient import TestClient
 from support import LIGHT, character, episode, turn
 
@@ -157,7 +157,7 @@ def test_nothing_runs_in_a_real_browser(run: Path, page: Any) -> None:
             for number in (0, 2, 6, 8):
                 page.goto(f"{address}/run/run/episodes/hostile{number}")
                 assert page.evaluate("window.hacked") is None
-                assert page.locator("main").is_visible()
+                expect(page.locator("main")).to_be_visible()
                 check_fits_a_phone(page)
     finally:
         for place in places:
