@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from sotopia_pi import playing
-from sotopia_pi.errors import ConfigError, SotopiaError, StoreError
+from sotopia_pi.errors import SotopiaError, StoreError
 from sotopia_pi.studies.invitations import Game, Invitation, Played, by_link, completed, next_game, played_games
 from sotopia_pi.web import conversation
 from sotopia_pi.web.conversation import Frame
@@ -115,30 +115,35 @@ async def go_on(request: Request) -> Response:
     place, invitation = await asyncio.to_thread(_invited, request)
     guest, room = _known(request, invitation), playroom(site(request))
     try:
-        async with room.seating:  # a button that is pressed twice is one conversation
-            table = _running(request, place, invitation, guest)
-            if table is None:
-                played = await asyncio.to_thread(played_games, place.store, invitation)
-                playing_now = [
-                    Played(t.name, Game(t.task.id, t.role, t.opponent.name), completed=False)
-                    for t in _tables(request, place, invitation)
-                ]
-                game = next_game(invitation, [*played, *playing_now], guest)
-                if game is None:
-                    return see(request, "sit_now", link=invitation.link)
-                run = await asyncio.to_thread(room.run, place)
-                task = await asyncio.to_thread(place.store.task, game.task)
-                opponent = await asyncio.to_thread(playing.opponent, run, invitation.opponents[game.opponent])
-                table = await room.seat(place, task, game.role, guest, opponent, invitation.stage)
+        table = await _seated(request, place, invitation, guest)
     except StoreError:
         raise
-    except ConfigError as error:
+    except SotopiaError as error:
         said = str(error) if room.full else "This cannot be played now; tell those who invited you."
         return await asyncio.to_thread(_between, request, place, invitation, guest, said)
-    except SotopiaError:
-        said = "This cannot be played now; tell those who invited you."
-        return await asyncio.to_thread(_between, request, place, invitation, guest, said)
+    if table is None:
+        return see(request, "sit_now", link=invitation.link)
     return see(request, "sit_game", link=invitation.link, session=table.id)
+
+
+async def _seated(request: Request, place: Place, invitation: Invitation, guest: str) -> Table | None:
+    """The table where the guest sits, or now does; None when there is nothing more to play. SotopiaError."""
+    room = playroom(site(request))
+    async with room.seating:  # a button that is pressed twice is one conversation
+        if table := _running(request, place, invitation, guest):
+            return table
+        played = await asyncio.to_thread(played_games, place.store, invitation)
+        played += [
+            Played(table.name, Game(table.task.id, table.role, table.opponent.name), completed=False)
+            for table in _tables(request, place, invitation)
+        ]
+        game = next_game(invitation, played, guest)
+        if game is None:
+            return None
+        run = await asyncio.to_thread(room.run, place)
+        task = await asyncio.to_thread(place.store.task, game.task)
+        opponent = await asyncio.to_thread(playing.opponent, run, invitation.opponents[game.opponent])
+        return await room.seat(place, task, game.role, guest, opponent, invitation.stage)
 
 
 def _own(request: Request) -> tuple[Table, Frame]:
