@@ -113,6 +113,12 @@ def playable(run: Run, group: str | None, given: Sequence[Opponent]) -> list[Soc
     return tasks
 
 
+def check_pair(task: SocialTask, given: Opponent) -> None:
+    """Refuses a task that the opponent cannot play. ConfigError."""
+    if given.scripted and not task.scenario.verified:
+        raise ConfigError(f"{given.name} is a script and cannot play a task without a check; play it with a model.")
+
+
 def sit(
     run: Run,
     task: SocialTask,
@@ -130,8 +136,7 @@ def sit(
     """
     if role not in task.roles:
         raise ConfigError(f"This task has no role {role}; its roles are {', '.join(map(str, task.roles))}.")
-    if given.scripted and not task.scenario.verified:
-        raise ConfigError(f"{given.name} is a script and cannot play a task without a check; play it with a model.")
+    check_pair(task, given)
     sampling = run.config.evaluation_sampling()
     plan = Plan(
         stage=stage,

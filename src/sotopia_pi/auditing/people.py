@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -26,19 +27,7 @@ def people_part(run: Run, settings: JudgeConfig, annotations: Path, episodes: Pa
     if told := report.lines():
         run.say("\n".join(told))
     rated = rated[:most]
-    wanted = {one.key for one in rated}
-    imported: dict[str, Imported] = {}
-    problems: list[str] = []
-    for line in read_lines(episodes):
-        key = str((line.record or {}).get("pk", ""))
-        if line.record is None or key not in wanted or key in imported:
-            continue
-        try:
-            imported[key] = read_episode(line.record, PEOPLE, Known({}, {}))
-        except RecordError as error:
-            problems.append(f"{episodes.name}:{line.number}: {error}")
-    if not imported:
-        raise WorldError(f"{episodes} holds no transcript that could be read (the first: {problems[0]}).")
+    imported, unread = _transcripts(episodes, {one.key for one in rated})
     run.store.add_tasks("people", list({one.task.id: one.task for one in imported.values()}.values()))
     run.store.add_episodes([(one.episode, ()) for one in imported.values()])
     judging.judge_with(run, PEOPLE, settings)
@@ -57,7 +46,25 @@ def people_part(run: Run, settings: JudgeConfig, annotations: Path, episodes: Pa
     for key, by_role in scores.items():
         by_key[key].judged[judge] = (by_role.get(0, {}), by_role.get(1, {}))
     held = people.summary(rated)["judges"].get(judge)
-    found: dict[str, Any] = {"n_episodes": len(imported), "n_unread": len(problems), "n_failed": n_failed}
+    found: dict[str, Any] = {"n_episodes": len(imported), "n_unread": unread, "n_failed": n_failed}
     if held is None:
         return {**found, "why": "not computable, because the judge rated none of these episodes"}
     return {**found, **held}
+
+
+def _transcripts(path: Path, wanted: Collection[str]) -> tuple[dict[str, Imported], int]:
+    """The wanted episodes of a file by their pk, and how many could not be read. WorldError when none could."""
+    imported: dict[str, Imported] = {}
+    problems: list[str] = []
+    for line in read_lines(path):
+        key = str((line.record or {}).get("pk", "")).strip()
+        if line.record is None or key not in wanted or key in imported:
+            continue
+        try:
+            imported[key] = read_episode(line.record, PEOPLE, Known({}, {}))
+        except RecordError as error:
+            problems.append(f"{path.name}:{line.number}: {error}")
+    if not imported:
+        why = problems[0] if problems else "no record has the pk of an annotated episode"
+        raise WorldError(f"{path} holds no transcript that could be read (the first: {why}).")
+    return imported, len(problems)

@@ -17,7 +17,7 @@ from typing import TypeVar
 
 from sotopia_pi.episodes.agents import Agent, Player, Reply
 from sotopia_pi.episodes.play import Plan, play
-from sotopia_pi.episodes.records import Action, ActionError, ActionType, Episode
+from sotopia_pi.episodes.records import HUMAN, Action, ActionError, ActionType, Episode
 from sotopia_pi.episodes.views import Seen, View, later_events, view
 from sotopia_pi.errors import ConfigError, ModelError, SotopiaError
 from sotopia_pi.records import derive_seed
@@ -25,8 +25,6 @@ from sotopia_pi.world.records import SocialTask
 
 _T = TypeVar("_T")
 
-#: How the players who are people begin: `human:NAME`.
-HUMAN = "human:"
 #: Characters that a person can say in one turn.
 LONGEST = 4_000
 #: Why an episode failed that a person gave up.

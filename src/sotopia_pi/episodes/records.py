@@ -12,6 +12,9 @@ from sotopia_pi.models.jsontext import mended_object
 from sotopia_pi.models.protocol import JsonSchema
 from sotopia_pi.records import Record
 
+#: How players and raters who are people begin: `human:NAME`.
+HUMAN = "human:"
+
 
 class ActionType(StrEnum):
     """The five things a role can do on its turn."""

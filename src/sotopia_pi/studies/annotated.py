@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from sotopia_pi.episodes.records import HUMAN
 from sotopia_pi.errors import ConfigError
 from sotopia_pi.evaluation.people import Annotated, Annotation, Scores, role_of
 from sotopia_pi.ratings.combine import combined
@@ -12,8 +13,6 @@ from sotopia_pi.store import Store
 from sotopia_pi.studies.choosing import find
 from sotopia_pi.studies.export import model_of
 
-_PEOPLE = "human:"
-
 
 def annotated(store: Store, study: str | None = None) -> dict[str, list[Annotated]]:
     """The episodes of two roles that people rated, in one study or in all, by the policy under test.
@@ -21,7 +20,7 @@ def annotated(store: Store, study: str | None = None) -> dict[str, list[Annotate
     That is the policy whose evaluation the episode belongs to, else who played role 0. Ratings of judges and of the
     verifier come along, of one role or both. ConfigError when people have rated nothing there, StoreError.
     """
-    mark = _PEOPLE if study is None else f"{_PEOPLE}{study}/"
+    mark = HUMAN if study is None else f"{HUMAN}{study}/"
     keys = {rating.episode for rater in _raters(store, mark) for rating in store.ratings(rater=rater)}
     found: dict[str, list[Annotated]] = {}
     for episode in store.episodes(keys=keys):
@@ -36,8 +35,8 @@ def annotated(store: Store, study: str | None = None) -> dict[str, list[Annotate
             if scores is None:
                 continue
             if rater.startswith(mark):
-                one.annotations.append(Annotation(rater.removeprefix(_PEOPLE), scores))
-            elif not rater.startswith(_PEOPLE):
+                one.annotations.append(Annotation(rater.removeprefix(HUMAN), scores))
+            elif not rater.startswith(HUMAN):
                 one.judged[rater] = scores
         if one.annotations:
             found.setdefault(policy, []).append(one)

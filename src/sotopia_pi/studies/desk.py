@@ -17,7 +17,7 @@ from typing import Literal
 from sotopia_pi.store import Store
 from sotopia_pi.studies.answers import Marked, Read, draft_of, mark, read_answer
 from sotopia_pi.studies.names import completion_code, pseudonym
-from sotopia_pi.studies.records import Annotator, Assignment, End, Phase, Reference, Study
+from sotopia_pi.studies.records import Annotator, Assignment, End, Phase, Reference, Study, participant_of
 
 Stop = Literal["done", "screened_out", "nothing_left", "closed"]
 
@@ -75,10 +75,7 @@ class Desk:
 
     def participant(self, parameters: Mapping[str, str]) -> str:
         """What the platform calls the participant, from the address; empty when it does not say."""
-        for name in self.study.settings.participant_parameters:
-            if value := parameters.get(name, "").strip():
-                return value[:500]
-        return ""
+        return participant_of(self.study.settings.participant_parameters, parameters)
 
     def begin(self, participant: str = "", browser: str = "") -> tuple[Annotator, str] | None:
         """The annotator and the token of a new session; one who began before finds their place again.

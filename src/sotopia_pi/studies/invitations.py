@@ -20,12 +20,13 @@ from typing import Any, NamedTuple
 from pydantic import Field, ValidationError
 
 from sotopia_pi.config import PLAYED
-from sotopia_pi.episodes.people import HUMAN, is_human
+from sotopia_pi.episodes.people import is_human
+from sotopia_pi.episodes.records import HUMAN
 from sotopia_pi.errors import ConfigError
 from sotopia_pi.records import Record, derive_seed
 from sotopia_pi.store import Store
 from sotopia_pi.studies.names import PLAIN
-from sotopia_pi.studies.records import PARTICIPANT, SLUG, End
+from sotopia_pi.studies.records import PARTICIPANT, SLUG, End, participant_of
 
 #: Under which key a store keeps its invitations.
 _KEPT = "invitations"
@@ -87,8 +88,7 @@ class Invitation(Record):
 
     def participant(self, parameters: Mapping[str, str]) -> str:
         """What the platform calls the participant, from the address; empty when it does not say."""
-        found = (parameters.get(name, "").strip() for name in self.participant_parameters)
-        return next((value[:500] for value in found if value), "")
+        return participant_of(self.participant_parameters, parameters)
 
     def pseudonym(self, participant: str, visitor: str = "") -> str:
         """The name of a participant, always the same one; without an id that of a visitor's browser."""

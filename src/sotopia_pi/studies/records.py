@@ -6,26 +6,32 @@ test, and when one more person is asked.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
+from sotopia_pi.episodes.records import HUMAN
 from sotopia_pi.ratings.dimensions import SEVEN, Dimension
 from sotopia_pi.records import Record
 
 #: What a study may be called: it stands in URLs and in the names of raters.
 SLUG = r"^[a-z0-9][a-z0-9-]{0,39}$"
-#: The rater of a person who rates: this, the study's name, a slash and the pseudonym.
-HUMAN = "human:"
 #: The URL parameters in which recruitment platforms send a participant's id.
 PARTICIPANT = ("participant", "PROLIFIC_PID", "workerId", "participant_id")
 #: Characters of a reason that are kept.
 LONGEST_REASON = 5_000
 
 
+def participant_of(names: Sequence[str], parameters: Mapping[str, str]) -> str:
+    """What a platform calls the participant, by the first of the URL parameters `names` that says it; else empty."""
+    found = (parameters.get(name, "").strip() for name in names)
+    return next((value[:500] for value in found if value), "")
+
+
 def rater_of(study: str, pseudonym: str) -> str:
-    """How an annotator is called in ratings."""
+    """How an annotator is called in ratings: as a person, by the study's name, a slash and the pseudonym."""
     return f"{HUMAN}{study}/{pseudonym}"
 
 

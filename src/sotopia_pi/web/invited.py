@@ -16,24 +16,19 @@ from starlette.routing import Route
 from sotopia_pi import playing
 from sotopia_pi.errors import SotopiaError, StoreError
 from sotopia_pi.studies.invitations import Game, Invitation, Played, by_link, completed, next_game, played_games
-from sotopia_pi.web import conversation
+from sotopia_pi.web import conversation, participants
 from sotopia_pi.web.conversation import Frame
-from sotopia_pi.web.guard import ANNOTATOR, KEPT, VISITOR, cookie
 from sotopia_pi.web.places import Place
 from sotopia_pi.web.playroom import Table, playroom
 from sotopia_pi.web.rendering import page
-from sotopia_pi.web.site import form, missing, refused, see, site
+from sotopia_pi.web.site import missing, refused, see, site
 
 SESSION = "sotopia_pi_guest"
 
 
 def _invited(request: Request) -> tuple[Place, Invitation]:
     """The invitation of the path and the run that it is to; 404 when there is none."""
-    link = request.path_params["link"]
-    for place in site(request).places.values():
-        if (found := by_link(place.store, link)) is not None:
-            return place, found
-    missing("This link leads to no invitation; check that you have the whole address.")
+    return participants.linked(request, by_link, "invitation")
 
 
 def _guest(request: Request, invitation: Invitation) -> str | None:
@@ -61,14 +56,12 @@ def welcome(request: Request) -> Response:
 def begin(request: Request) -> Response:
     """Begins, or finds the participant's place again."""
     _, invitation = _invited(request)
-    participant = form(request).get("participant", "").strip()[:500]
+    participant = participants.participant(request)
     if invitation.participant_required and not participant:
         refused("Open the invitation from the platform that sent it: this address lacks your participant id.", 403)
-    sealed = invitation.sealed(invitation.pseudonym(participant, request.state.cookies.get(VISITOR, "")))
+    sealed = invitation.sealed(invitation.pseudonym(participant, participants.browser(request)))
     answer = see(request, "sit_now", link=invitation.link)
-    answer.headers.append("set-cookie", cookie(request, SESSION, sealed, f"/sit/{invitation.link}", KEPT))
-    answer.headers.append("set-cookie", cookie(request, ANNOTATOR, "1"))
-    return answer
+    return participants.keep_place(request, answer, SESSION, sealed, f"/sit/{invitation.link}")
 
 
 def now(request: Request) -> Response:
@@ -155,7 +148,7 @@ def _own(request: Request) -> tuple[Table, Frame]:
         missing("There is no such conversation of yours; it may have ended a while ago.")
     path = request.url_for("sit_game", link=invitation.link, session=table.id).path
     onward = request.url_for("sit_now", link=invitation.link).path
-    return table, Frame(path, "sit_base.html.j2", onward, guest=True, values={"invitation": invitation})
+    return table, Frame(path, "participant_base.html.j2", onward, guest=True, values={"invitation": invitation})
 
 
 def game(request: Request) -> Response:

@@ -11,14 +11,13 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
+from sotopia_pi.episodes.records import HUMAN
 from sotopia_pi.ratings.records import DIMENSIONS
 from sotopia_pi.store import Store
 from sotopia_pi.store.columns import Reader
 from sotopia_pi.web.columns import Labels, RatingColumns, TaskColumns
 
 Array = npt.NDArray[Any]
-#: Players and raters that are people.
-HUMAN = "human:"
 #: A task of several groups is listed in the first of these that holds it, else in the first by name.
 _GROUPS = ("test", "transfer", "dev", "train")
 

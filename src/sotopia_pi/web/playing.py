@@ -103,8 +103,7 @@ def _wanted(
     task = _task(here, id) if id else playing.draw_task(room.run(here), given.get("group") or None, opponent, None)
     if given.get("role", "") not in [str(role) for role in task.roles]:
         raise ConfigError("This task has no such role; choose one of the list.")
-    if opponent.scripted and not task.scenario.verified:
-        raise ConfigError(f"{opponent.name} is a script and cannot play a task without a check; choose a model.")
+    playing.check_pair(task, opponent)
     return task, opponent
 
 

@@ -19,9 +19,9 @@ from sotopia_pi.ratings.dimensions import Dimension
 from sotopia_pi.studies.answers import fields_of, reason_field, score_field
 from sotopia_pi.studies.desk import Desk, Step
 from sotopia_pi.studies.records import LONGEST_REASON, Annotator, Assignment
-from sotopia_pi.web.guard import ANNOTATOR, KEPT, VISITOR, cookie
+from sotopia_pi.web import participants
 from sotopia_pi.web.rendering import page
-from sotopia_pi.web.site import form, missing, refused, see, site
+from sotopia_pi.web.site import form, missing, refused, see
 from sotopia_pi.world.records import SocialTask
 
 SESSION = "sotopia_pi_rater"
@@ -30,11 +30,7 @@ _MOST_BUTTONS = 21
 
 
 def _desk(request: Request) -> Desk:
-    link = request.path_params["link"]
-    for place in site(request).places.values():
-        if (desk := Desk.of_link(place.store, link)) is not None:
-            return desk
-    missing("This link leads to no study; check that you have the whole address.")
+    return participants.linked(request, Desk.of_link, "study")[1]
 
 
 def _visitor(request: Request, desk: Desk) -> Annotator | None:
@@ -78,7 +74,7 @@ def welcome(request: Request) -> Response:
 def begin(request: Request) -> Response:
     """Begins, or finds the participant's place again."""
     desk = _desk(request)
-    found = desk.begin(form(request).get("participant", "").strip()[:500], request.state.cookies.get(VISITOR, ""))
+    found = desk.begin(participants.participant(request), participants.browser(request))
     if found is None:
         refused(
             "This study takes no new participants now."
@@ -87,11 +83,8 @@ def begin(request: Request) -> Response:
             403,
         )
     _, token = found
-    path = f"/rate/{desk.study.link}"
     answer = see(request, "rate_work", link=desk.study.link)
-    answer.headers.append("set-cookie", cookie(request, SESSION, token, path, KEPT))
-    answer.headers.append("set-cookie", cookie(request, ANNOTATOR, "1"))
-    return answer
+    return participants.keep_place(request, answer, SESSION, token, f"/rate/{desk.study.link}")
 
 
 def work(request: Request) -> Response:

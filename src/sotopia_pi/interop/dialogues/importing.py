@@ -11,8 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from sotopia_pi.episodes.people import HUMAN
-from sotopia_pi.episodes.records import ActionType, Episode, StopReason
+from sotopia_pi.episodes.records import HUMAN, ActionType, Episode, StopReason
 from sotopia_pi.interop.dialogues import casino, craigslist, dealornodeal, persuasion, transcript
 from sotopia_pi.interop.dialogues.records import Dialogue, Found
 from sotopia_pi.interop.episodes import stage_of
