@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypedDict
+from typing import Any, Literal, Protocol, TypedDict
 
 
 class Message(TypedDict):
@@ -31,11 +31,16 @@ class JsonSchema:
     schema: Mapping[str, Any]
 
 
+#: How a reply ended: by itself; at `max_tokens`; by the provider's content filter; in a call of a tool nobody offered.
+Finish = Literal["stop", "length", "filtered", "tools"]
+
+
 @dataclass(frozen=True, slots=True)
 class Completion:
     """A model's reply and its tokens; `cached` of the prompt tokens were not computed again.
 
-    `cost` is in US dollars: 0 where nothing is paid, None where the price is not known.
+    `text` is what the model answered, without thoughts that its server sends apart. `cost` is in US dollars: 0 where
+    nothing is paid, None where the price is not known.
     """
 
     text: str
@@ -43,6 +48,7 @@ class Completion:
     cached_tokens: int = 0
     completion_tokens: int = 0
     cost: float | None = 0.0
+    finish: Finish = "stop"
 
 
 class ChatModel(Protocol):
