@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from sotopia_pi.cli.console import print_json
 
 if TYPE_CHECKING:
     from sotopia_pi.rundir import Run
@@ -115,7 +116,7 @@ def _status(given: argparse.Namespace, run: Run, invitation: Invitation) -> None
 
     found = outcome(run, invitation)
     if given.json:
-        print(json.dumps(found, ensure_ascii=False, indent=1, allow_nan=False))
+        print_json(found)
         return
     state = "open" if invitation.open else "closed"
     print(f"invitation {invitation.name} ({state})  /sit/{invitation.link}")
