@@ -87,7 +87,11 @@ def test_lists_are_read_by_language(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "complaint"),
-    [(None, "cannot be read"), (b"", "is empty"), (b"PK\x03\x04\xff\xfe", "not UTF-8 text; unpack it")],
+    [
+        (None, "cannot be read"),
+        (b"", "is empty"),
+        (b"PK\x03\x04\xff\xfe", "not UTF-8 text .line 1, byte 5.; save it as UTF-8, or unpack it"),
+    ],
 )
 def test_lists_that_cannot_be_used(tmp_path: Path, content: bytes | None, complaint: str) -> None:
     if content is not None:

@@ -13,7 +13,8 @@ import errno
 import io
 import json
 import stat
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
@@ -75,22 +76,37 @@ def read_text(path: Path) -> str:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
-        raise Unreadable(f"it is not UTF-8 text (line {line}, byte {error.start + 1}); save it as UTF-8") from None
+        raise Unreadable(
+            f"it is not UTF-8 text (line {line}, byte {error.start + 1}); save it as UTF-8, or unpack it"
+        ) from None
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def read_json(text: str | bytes, **options: Any) -> Any:
-    """The value of a JSON text. ValueError says what is wrong, also where a key stands twice in one object."""
+def read_json(text: str, constant: Callable[[str], Any] | None = None) -> Any:
+    """The value of a JSON text. ValueError says what is wrong, also where a key stands twice in one object.
+
+    `constant` is what becomes of NaN and Infinity, which Python writes and JSON does not have; else they are refused.
+    """
     try:
-        return json.loads(text, object_pairs_hook=_object, **options)
+        return json.loads(text, object_pairs_hook=_object, parse_constant=constant or _no_constant)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+
+
+def check_columns(names: Iterable[str]) -> None:
+    """ValueError where a column of a table stands twice: of two readings of a row one would be lost unsaid."""
+    twice = [name for name, count in Counter(names).items() if count > 1 and name]
+    if twice:
+        raise ValueError(f"the column {twice[0][:80]!r} stands twice; remove one")
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no number of JSON")
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     made = dict(pairs)
     if len(made) < len(pairs):
-        seen: set[str] = set()
-        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
         raise ValueError(f"the key {twice[:80]!r} stands twice in one object; remove one")
     return made

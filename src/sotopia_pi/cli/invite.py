@@ -86,6 +86,7 @@ def main(given: argparse.Namespace) -> None:
 def _create(given: argparse.Namespace, run: Run) -> None:
     from sotopia_pi import playing
     from sotopia_pi.errors import ConfigError
+    from sotopia_pi.inputs import read_text
     from sotopia_pi.studies import invitations
 
     values: dict[str, Any] = {"games": given.games, "people": given.people, "seed": given.seed}
@@ -93,9 +94,11 @@ def _create(given: argparse.Namespace, run: Run) -> None:
         values["title"] = given.title
     if given.instructions:
         try:
-            values["instructions"] = given.instructions.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"The instructions {given.instructions} cannot be read ({error}).") from error
+            values["instructions"] = read_text(given.instructions)
+        except OSError as error:
+            raise ConfigError(
+                f"The instructions {given.instructions} cannot be read ({error.strerror}); give a text file."
+            ) from error
     values["done"] = {"code": given.code, "url": given.url}
     values["participant_required"] = given.participant_required
     opponents = [playing.opponent(run, name) for name in given.opponents]

@@ -148,11 +148,12 @@ def _references(given: argparse.Namespace, store: Store, settings: StudySettings
 
 def _lines(path: Path) -> list[str]:
     from sotopia_pi.errors import ConfigError
+    from sotopia_pi.inputs import read_text
 
     try:
-        return path.read_text(encoding="utf-8").split()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"The file of keys {path} cannot be read ({error}); give one key a line.") from error
+        return read_text(path).split()
+    except OSError as error:
+        raise ConfigError(f"The file of keys {path} cannot be read ({error.strerror}); give one key a line.") from error
 
 
 def _list(store: Store) -> None:

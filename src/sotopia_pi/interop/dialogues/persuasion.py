@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from sotopia_pi.errors import StoreError
+from sotopia_pi.inputs import check_columns, open_text
 from sotopia_pi.interop.dialogues.records import Dialogue, Found, Score, Talk, cast, money, number
 from sotopia_pi.interop.problems import RecordError
 from sotopia_pi.ratings.scores import GOAL
@@ -98,11 +99,14 @@ def _columns(path: Path) -> set[str]:
 def _rows(path: Path) -> Iterator[tuple[int, dict[str, str] | str]]:
     """The rows of a file by their last line, or what is wrong with the rest of it."""
     try:
-        with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
+        with open_text(path, errors="replace", newline="") as file:
             reader = csv.DictReader(file, restval="")
             try:
+                check_columns(reader.fieldnames or ())
                 for row in reader:
                     yield reader.line_num, row
+            except ValueError as error:
+                raise StoreError(f"{path}: {error}.") from None
             except csv.Error as error:
                 yield reader.line_num, f"the file is no CSV from here on ({error})"
     except OSError as error:
