@@ -15,7 +15,7 @@ from typing import Any
 
 from sotopia_pi.errors import StoreError
 from sotopia_pi.inputs import check_columns, open_text
-from sotopia_pi.interop.dialogues.records import Dialogue, Found, Score, Talk, cast, money, number
+from sotopia_pi.interop.dialogues.records import Dialogue, Found, Score, Talk, amount, cast, money
 from sotopia_pi.interop.problems import RecordError
 from sotopia_pi.ratings.scores import GOAL
 from sotopia_pi.store.schema import storable
@@ -124,13 +124,11 @@ def read(value: Any) -> Dialogue:
     task = cast(_SCENARIO, ("volunteer", "clerk"))
     if not value["known"]:
         return Dialogue(task, turns)
-    given = value["donation"]
-    if given is None or not str(given).strip():
+    given = amount(value["donation"], "the donation (B6)")
+    if given is None:
         persuader = Score(failure="undecided: what the other person gave is not in the data")
     else:
-        amount = number(given, "the donation (B6)")
-        goal = 10 * min(max(amount, 0.0), _MOST) / _MOST
-        persuader = Score({GOAL: goal}, f"The other person gave {money(amount)}.")
+        persuader = Score({GOAL: 10 * min(given, _MOST) / _MOST}, f"The other person gave {money(given)}.")
     persuadee = Score(failure="undecided: the data do not tell whether the persuadee's goal was reached")
-    outcome = None if persuader.failure else {"given": number(given, "the donation (B6)")}
+    outcome = None if given is None else {"given": given}
     return Dialogue(task, turns, (persuader, persuadee), outcome)
