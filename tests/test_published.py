@@ -54,7 +54,9 @@ def test_tasks_that_the_paper_does_not_have() -> None:
 def castings(ids: Sequence[str], of: int = 5) -> list[SocialTask]:
     """`of` castings of a scenario with each of these published ids, whose words are ours."""
     people = [character(f"Ada Moss {number}") for number in range(of + 1)]
-    scenarios = [Scenario(situation=f"At a fair, {id}.", goals=("Sell.", "Buy."), source=f"sotopia/{id}") for id in ids]
+    scenarios = [
+        Scenario(situation=f"Fair {id}.", goals=("Sell.", "Buy."), kind="x", source=f"sotopia/{id}") for id in ids
+    ]
     return [
         SocialTask(scenario=scenario, characters=(people[0], people[number]))
         for scenario in scenarios
