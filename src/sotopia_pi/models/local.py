@@ -24,7 +24,7 @@ from sotopia_pi.models.drafting import Drafter
 from sotopia_pi.models.drawing import draw
 from sotopia_pi.models.jsontext import json_object_end
 from sotopia_pi.models.packing import Packing, Run, Segment, SlotCache, use_packed_attention
-from sotopia_pi.models.protocol import Completion, JsonSchema, Message, Sampling
+from sotopia_pi.models.protocol import Completion, Finish, JsonSchema, Message, Sampling
 from sotopia_pi.models.slots import Request, Slot, Slots, common_prefix
 from sotopia_pi.models.weights import lay_out_for_steps, load_model, load_tokenizer
 
@@ -251,4 +251,5 @@ class LocalModel:
             slot.request = None
             self._drafter.learn(request.context[max(request.prompt - 2, 0) :])
             text = request.text if end is None else request.text[:end]
-            request.answer.set_result(Completion(text, request.prompt, request.cached, written))
+            finish: Finish = "stop" if stopped or end is not None else "length"
+            request.answer.set_result(Completion(text, request.prompt, request.cached, written, finish=finish))
