@@ -21,7 +21,7 @@ from sotopia_pi.web.conversation import Frame
 from sotopia_pi.web.places import Place
 from sotopia_pi.web.playroom import Table, playroom
 from sotopia_pi.web.rendering import page
-from sotopia_pi.web.site import missing, refused, see, site
+from sotopia_pi.web.site import missing, path_of, refused, see, site
 
 SESSION = "sotopia_pi_guest"
 
@@ -146,8 +146,8 @@ def _own(request: Request) -> tuple[Table, Frame]:
     table = playroom(site(request)).table(place, request.path_params["session"])
     if table is None or table.name != guest or table.stage != invitation.stage:
         missing("There is no such conversation of yours; it may have ended a while ago.")
-    path = request.url_for("sit_game", link=invitation.link, session=table.id).path
-    onward = request.url_for("sit_now", link=invitation.link).path
+    path = path_of(request, "sit_game", link=invitation.link, session=table.id)
+    onward = path_of(request, "sit_now", link=invitation.link)
     return table, Frame(path, "participant_base.html.j2", onward, guest=True, values={"invitation": invitation})
 
 
