@@ -31,7 +31,7 @@ LAYERS = (
     "benchmark",
     "cli",
 )
-BASE = ("", "__main__", "garbage", "errors", "files", "records", "config", "prompts", "models")
+BASE = ("", "__main__", "garbage", "errors", "files", "records", "spreadsheets", "config", "prompts", "models")
 #: Which records the store may import besides the base, and who may import the store.
 STORED = ("world.records", "world.checks", "episodes.records", "ratings.records", "studies.records")
 HEAVY = ("torch", "transformers", "peft", "scipy", "sqlalchemy", "numpy")

@@ -12,7 +12,7 @@ import uvicorn
 from starlette.applications import Starlette
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from sotopia_pi.models.serving.connections import BACKLOG, IDLE, Connections, collapse
+from sotopia_pi.models.serving.connections import BACKLOG, IDLE, QUEUE, Connections, collapse
 from sotopia_pi.web.guard import HEADERS
 
 
@@ -23,6 +23,7 @@ def serve(app: Starlette, listening: socket.socket, ready: Callable[[], None] = 
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets=sockets)
             if self.started:
+                listening.listen(QUEUE)
                 ready()
 
     Server(configured(app)).run(sockets=[listening])

@@ -22,8 +22,8 @@ MOST, MOST_OF_ONE = 256, 128
 _OTHER_FILES = 128
 #: Seconds within which a whole request must have come, and those for which an idle connection is kept.
 PATIENCE, IDLE = 30.0, 5
-#: Connections that the system takes up before the program has looked at them.
-BACKLOG = 64
+#: Connections that are taken up at once, before any is counted; and those that wait in the system for that.
+BACKLOG, QUEUE = 64, 1024
 #: Seconds in which a message of the log is not repeated, and how many messages are told apart.
 _QUIET, _MESSAGES = 60.0, 500
 

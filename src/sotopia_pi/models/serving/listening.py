@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from sotopia_pi.errors import ConfigError
-from sotopia_pi.models.serving.connections import BACKLOG, PATIENCE, Connections, collapse
+from sotopia_pi.models.serving.connections import BACKLOG, PATIENCE, QUEUE, Connections, collapse
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -89,6 +89,7 @@ async def until_stopped(app: object, listening: socket.socket, ready: Callable[[
     await runner.setup()
     assert runner.server is not None
     server = await loop.create_server(_protocols(runner.server, connections), sock=listening, backlog=BACKLOG)
+    listening.listen(QUEUE)
     try:
         ready()
         await stop.wait()
