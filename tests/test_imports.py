@@ -33,8 +33,8 @@ LAYERS = (
 )
 #: What every layer may import.
 BASE = (
-    "", "__main__", "garbage", "errors", "files", "inputs", "printable", "redaction", "records", "config", "prompts",
-    "models",
+    "", "__main__", "garbage", "errors", "files", "inputs", "printable", "redaction", "spreadsheets", "records",
+    "config", "prompts", "models",
 )  # fmt: skip
 #: Which records the store may import besides the base, and who may import the store.
 STORED = ("world.records", "world.checks", "episodes.records", "ratings.records", "studies.records")

@@ -51,6 +51,8 @@ def _add_create(what: Any) -> None:
     option("--group", metavar="NAME", help="the tasks (default: test, the held-out ones)")
     option("--games", type=int, default=4, metavar="N", help="conversations of each person (default: %(default)s)")
     option("--people", type=int, default=20, metavar="N", help="how many people can take part (default: %(default)s)")
+    help_ = "how many may begin from one address in an hour, as in a lab (default: a quarter of the people, or two)"
+    option("--per-address", type=int, metavar="N", help=help_)
     option("--title", metavar="TEXT", help="what the page is headed")
     option("--instructions", type=Path, metavar="FILE", help="text that is shown before the first conversation")
     option("--code", metavar="CODE", help="the completion code (default: each person gets one of their own)")
@@ -90,6 +92,8 @@ def _create(given: argparse.Namespace, run: Run) -> None:
     from sotopia_pi.studies import invitations
 
     values: dict[str, Any] = {"games": given.games, "people": given.people, "seed": given.seed}
+    if given.per_address is not None:
+        values["per_address"] = given.per_address
     if given.title:
         values["title"] = given.title
     if given.instructions:
