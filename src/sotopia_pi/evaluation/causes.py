@@ -47,7 +47,7 @@ def invalid_turns(counted: Iterable[tuple[str, bool, str | None, int]]) -> list[
 def pointed_out(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """A sentence for each player and cause that many turns were lost to and that training does not help against."""
     return [
-        f"{row['turns']} of {row['of']} turns of {row['player']} were invalid ({row['cause']}): {row['advice']}"
+        f"{row['turns']} of {row['of']} turns of {_short(row['player'])} ({row['cause']}): {row['advice']}"
         for row in rows
         if row["cause"] in SERVED and row["share"] >= _MANY
     ]
@@ -58,6 +58,11 @@ def render_invalid(rows: Sequence[Mapping[str, Any]]) -> str:
     if not rows:
         return ""
     lines = [["invalid turns of", "cause", "turns", "of all"]]
-    lines += [[safe_text(row["player"], _NAME), row["cause"], str(row["turns"]), share(row["share"])] for row in rows]
+    lines += [[_short(row["player"]), row["cause"], str(row["turns"]), share(row["share"])] for row in rows]
     said = {row["cause"]: row["advice"] for row in rows if row["advice"]}
     return "\n".join([*align(lines), "", *(f"{cause}: {text}" for cause, text in said.items())])
+
+
+def _short(player: str) -> str:
+    text = " ".join(safe_text(player).split())
+    return text if len(text) <= _NAME else f"{text[: _NAME - 1]}…"

@@ -45,7 +45,7 @@ class Cause(StrEnum):
 #: What each cause means and what can be done about it. `{sampling}` holds max_tokens, `{form}` what teaches the form.
 _ADVICE = {
     Cause.CUT: "max_tokens ended the reply before its JSON did; raise {sampling}.max_tokens",
-    Cause.THINKING: "max_tokens went on thinking; raise {sampling}.max_tokens, or switch the model's thinking off",
+    Cause.THINKING: "max_tokens went on thinking; raise {sampling}.max_tokens, or switch thinking off",
     Cause.FILTERED: "the provider's content filter withheld the reply; change its settings, or the model",
     Cause.TOOLS: "the model called a tool, and none is offered; use another model",
     Cause.EMPTY: "nothing was written outside of thoughts; look at the server, or use another model",

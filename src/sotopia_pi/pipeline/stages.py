@@ -91,4 +91,4 @@ def invalid_in(run: Run, stages: Iterable[str]) -> list[Facts]:
 def say_invalid(run: Run, stage: str) -> None:
     """Tells where many turns of a stage are invalid for a cause that lies in how a model is run."""
     for why in pointed_out(invalid_in(run, [stage])):
-        run.say(f"invalid    {stage}: {why}")
+        run.say(f"invalid    {why}")
