@@ -17,7 +17,7 @@ from sotopia_pi.episodes.players import check_player
 from sotopia_pi.errors import ConfigError
 from sotopia_pi.evaluation import matchups
 from sotopia_pi.evaluation.causes import render_invalid
-from sotopia_pi.evaluation.published import Setup, beside_the_paper
+from sotopia_pi.evaluation.published import Setup, beside_the_paper, missing_tasks
 from sotopia_pi.evaluation.records import Result
 from sotopia_pi.evaluation.safety_table import render_safety
 from sotopia_pi.pipeline import safety
@@ -85,7 +85,7 @@ def run_benchmark(run: Run, given: Benchmark) -> str:
         judged = judging.judge_with(run, given.stage, given.judge, also_verified=False)
         run.say(f"judged     {judged['judged']} ratings of roles, {judged['judge_failed']} of them failed")
         say_failures(run, judged)
-    return _table(run, given, {task.id: task for task, _ in seats})
+    return _table(run, given, {task.id: task for task, _ in seats}, len(plans))
 
 
 def _seats(run: Run, given: Benchmark) -> list[tuple[SocialTask, int]]:
@@ -141,7 +141,7 @@ def _safety_table(run: Run, given: Benchmark) -> str:
     return render_safety(watch.summary([given.policy]))
 
 
-def _table(run: Run, given: Benchmark, tasks: Mapping[str, SocialTask]) -> str:
+def _table(run: Run, given: Benchmark, tasks: Mapping[str, SocialTask], planned: int) -> str:
     judge = judging.rater_of(run, given.judge) if given.judge else VERIFIER
     raters = {task.id: VERIFIER if task.scenario.verified else judge for task in tasks.values()}
     rows: list[Result] = []
@@ -155,7 +155,8 @@ def _table(run: Run, given: Benchmark, tasks: Mapping[str, SocialTask]) -> str:
     invalid = render_invalid(invalid_in(run, [given.stage]))
     judged_by = ", ".join(_model(judge) for judge in given.judge.models) if given.judge else VERIFIER
     setup = Setup(given.tasks, _model(given.partner), judged_by, _PROMPTS)
-    parts = (evaluation.render_table(content, []), invalid, beside_the_paper(setup, content))
+    missing = missing_tasks(given.tasks, list(run.store.tasks(GROUPS[given.tasks])), planned)
+    parts = (evaluation.render_table(content, []), invalid, beside_the_paper(setup, content, missing))
     return "\n\n".join(part for part in parts if part)
 
 

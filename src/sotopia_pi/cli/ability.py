@@ -8,6 +8,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sotopia_pi.cli.console import print_json
+
 if TYPE_CHECKING:
     from sotopia_pi.evaluation.harness import Answers, Asked, Settings, Weights
 
@@ -191,11 +193,10 @@ def _absolute(model: str) -> str:
 def _tell(given: argparse.Namespace, summary: dict[str, Any], lines: list[str]) -> None:
     from sotopia_pi.interop.files import new_file
 
-    text = json.dumps(summary, indent=1, ensure_ascii=False)
     if given.out:
         with new_file(given.out) as scratch:
-            scratch.write_text(text + "\n", encoding="utf-8")
+            scratch.write_text(json.dumps(summary, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     if given.json:
-        print(text)
+        print_json(summary)
     elif not given.quiet:
         print("\n".join(lines))

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from sotopia_pi.cli.console import print_json
 from sotopia_pi.cli.run import add_budget
 
 
@@ -39,8 +40,6 @@ def add(verbs: Any) -> None:
 
 def main(given: argparse.Namespace) -> None:
     """Audits, and prints the table or the JSON."""
-    import json
-
     from sotopia_pi.auditing import PARTS, Asked, run_audit
     from sotopia_pi.errors import ConfigError
 
@@ -67,4 +66,4 @@ def main(given: argparse.Namespace) -> None:
         )
     )
     if given.json:
-        print(json.dumps(content, ensure_ascii=False, indent=1, allow_nan=False))
+        print_json(content)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
+from sotopia_pi.cli.console import print_json
 from sotopia_pi.cli.run import add_budget
 
 VERBS = {
@@ -77,4 +77,4 @@ def main(given: argparse.Namespace) -> None:
             PolicyAsked(run=given.run, policy=given.policy, partner=given.partner, whose=given.whose, **shared)
         )
     if given.json:
-        print(json.dumps(content, ensure_ascii=False, indent=1, allow_nan=False))
+        print_json(content)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from sotopia_pi.cli.console import print_data
 
 if TYPE_CHECKING:
     from sotopia_pi.store import Store
@@ -147,11 +148,12 @@ def _references(given: argparse.Namespace, store: Store, settings: StudySettings
 
 def _lines(path: Path) -> list[str]:
     from sotopia_pi.errors import ConfigError
+    from sotopia_pi.inputs import read_text
 
     try:
-        return path.read_text(encoding="utf-8").split()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"The file of keys {path} cannot be read ({error}); give one key a line.") from error
+        return read_text(path).split()
+    except OSError as error:
+        raise ConfigError(f"The file of keys {path} cannot be read ({error.strerror}); give one key a line.") from error
 
 
 def _list(store: Store) -> None:
@@ -202,7 +204,7 @@ def _export(given: argparse.Namespace, store: Store) -> None:
     jsonl = given.out is not None and given.out.suffix.lower() in (".jsonl", ".json")
     lines = (export_jsonl if jsonl else export_csv)(store, study, tests=given.qualification)
     if given.out is None:
-        sys.stdout.writelines(lines)
+        print_data(lines)
         return
     try:
         with given.out.open("w", encoding="utf-8", newline="") as file:

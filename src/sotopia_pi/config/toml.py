@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from sotopia_pi.config.run import Config
 from sotopia_pi.config.section import explain
 from sotopia_pi.errors import ConfigError
+from sotopia_pi.inputs import read_text
 
 
 def load(path: Path | None, overrides: Sequence[str] = ()) -> Config:
@@ -22,9 +23,9 @@ def load(path: Path | None, overrides: Sequence[str] = ()) -> Config:
         text, where = (files("sotopia_pi") / "demo.toml").read_text(encoding="utf-8"), "the bundled demo"
     else:
         try:
-            text, where = path.read_text(encoding="utf-8"), str(path)
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"The config {path} cannot be read ({error}); give a TOML file.") from error
+            text, where = read_text(path), str(path)
+        except OSError as error:
+            raise ConfigError(f"The config {path} cannot be read ({error.strerror}); give a TOML file.") from error
     try:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

@@ -22,6 +22,7 @@ from sotopia_pi.evaluation.records import Result
 from sotopia_pi.evaluation.summary import comparisons, default_pairs, evaluations, policy_order
 from sotopia_pi.evaluation.theme import shared_css
 from sotopia_pi.files import write_whole
+from sotopia_pi.printable import TEXT_LIMIT, safe_text
 
 SCHEMA_VERSION = 1
 
@@ -138,7 +139,7 @@ def _render(data: ReportData, content: Mapping[str, Any]) -> str:
     )
 
 
-def environment(*folders: BaseLoader, longest: int = wording.TEXT_LIMIT) -> Environment:
+def environment(*folders: BaseLoader, longest: int = TEXT_LIMIT) -> Environment:
     """Templates of `folders` and of the report: escaped, every name known, every printed text passed by `safe_text`.
 
     `longest` is how many characters of a text are shown.
@@ -149,7 +150,7 @@ def environment(*folders: BaseLoader, longest: int = wording.TEXT_LIMIT) -> Envi
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        finalize=lambda value: wording.safe_text(value, longest) if type(value) is str else value,
+        finalize=lambda value: safe_text(value, longest) if type(value) is str else value,
     )
     made.filters |= {
         name: getattr(wording, name)

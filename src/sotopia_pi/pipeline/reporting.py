@@ -86,6 +86,8 @@ def report(run: Run) -> Facts:
     run.say("\n" + render_safety(content["safety"]))
     if run.ledger.facts():
         run.say(f"\nspent      {run.ledger}")
+    for model, missing in run.ledger.not_sent().items():
+        run.say(f"not sent   {model}: {', '.join(missing)}")
     run.say(f"\nreport     {run.folder / 'report.html'}")
     return content
 
@@ -141,6 +143,7 @@ def _run_facts(run: Run, stages: dict[str, Facts]) -> Facts:
         "tasks": {name: stages.get("tasks", {}).get(name, 0) for name in ("train", "test", "transfer")},
         "versions": versions(),
         "spending": run.ledger.facts(),
+        "not_sent": run.ledger.not_sent(),
         "seconds": seconds,
         "seconds_total": round(sum(seconds.values()), 1),
     }

@@ -3,6 +3,7 @@
 What a model wrote can hold NUL characters and halves of surrogate pairs, which UTF-8 or PostgreSQL cannot carry.
 On both databases each is stored as U+FFFD, the replacement character (two halves that belong together become the
 character they encode), so that everything read from the store can be exported. JSON escapes NUL and so keeps it.
+A key that was sent to a server and comes back in any text is blotted out (redaction.py).
 """
 
 from __future__ import annotations
@@ -14,11 +15,14 @@ from typing import Any
 from sqlalchemy import BigInteger, Boolean, Column, Dialect, Double, Integer, MetaData, Table, Text
 from sqlalchemy.types import TypeDecorator
 
+from sotopia_pi.redaction import without_secrets
+
 _NOT_STORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 def storable(text: str) -> str:
     """`text` as the store keeps it; almost always unchanged."""
+    text = without_secrets(text)
     if not _NOT_STORABLE.search(text):
         return text
     return text.replace("\x00", "\ufffd").encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")

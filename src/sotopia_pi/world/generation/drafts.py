@@ -17,7 +17,7 @@ from sotopia_pi.models.answers import AnswerError, read_reply
 from sotopia_pi.models.protocol import Finish, JsonSchema
 from sotopia_pi.world.casting import check_castable
 from sotopia_pi.world.generation.wording import gendered, minor_role, named
-from sotopia_pi.world.overlap import grams, words
+from sotopia_pi.world.overlap import grams, length_of, words
 from sotopia_pi.world.records import AgeRange, Casting, Character, Relationship, Scenario, Tie
 
 #: Words of a situation and of a goal, fewest and most.
@@ -142,8 +142,8 @@ def _string(value: Any, name: str, length: tuple[int, int]) -> str:
     if match := _NUMBERED.search(text):
         _violated("markup", f'"{name}" says {match.group()!r}; the players do not know who that is, write "you".')
     fewest, most = length
-    if not fewest <= len(words(text)) <= most:
-        _violated("length", f'"{name}" has {len(words(text))} words; write {fewest} to {most}.')
+    if not fewest <= (own := length_of(words(text))) <= most:
+        _violated("length", f'"{name}" has {own} words; write {fewest} to {most}.')
     return text
 
 
