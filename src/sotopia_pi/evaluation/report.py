@@ -63,7 +63,7 @@ class ReportData:
     seconds). `rounds` in the order they were run: dicts with name (the policy made), method, parent, candidates,
     selected, saturation {"top_score", "share_at_top", "n"}, examples, tokens, seconds; any may be missing. `curves`
     and `samples` are by policy, a curve being a list of {"step", "loss"}. `safety` holds "sets", as `safety.safety`
-    finds them, and by what it was measured.
+    finds them, and by what it was measured; `invalid` what `causes.invalid_turns` counts.
     """
 
     title: str
@@ -76,6 +76,7 @@ class ReportData:
     notes: Sequence[str] = ()
     audited: Sequence[Audited] = ()
     safety: Mapping[str, Any] = field(default_factory=dict)
+    invalid: Sequence[Mapping[str, Any]] = ()
 
 
 def build(data: ReportData) -> dict[str, Any]:
@@ -96,6 +97,7 @@ def build(data: ReportData) -> dict[str, Any]:
         "comparisons": compared,
         "audit": audit(data.audited),
         "safety": data.safety,
+        "invalid": list(data.invalid),
         "rounds": list(data.rounds),
         "curves": data.curves,
         "run": data.run,

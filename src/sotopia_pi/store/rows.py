@@ -50,6 +50,7 @@ def turn_rows(episode: Episode) -> list[Row]:
                 "cached_tokens": turn.usage.cached,
                 "completion_tokens": turn.usage.completion,
                 "cost": turn.usage.cost,
+                "cause": turn.cause and turn.cause.value,
             }
         )
     return rows
@@ -75,6 +76,7 @@ def _read_turn(row: RowMapping) -> Row:
             "completion": row["completion_tokens"],
             "cost": row["cost"],
         },
+        "cause": row["cause"],
     }
 
 

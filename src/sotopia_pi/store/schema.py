@@ -96,7 +96,7 @@ EPISODES = Table(
 )
 
 #: `raw` is NULL where the model wrote exactly the canonical JSON of its action. `cost` is in US dollars, NULL where
-#: the price is not known.
+#: the price is not known. `cause` says why a turn is not valid, NULL where that was not recorded.
 TURNS = Table(
     "turns",
     METADATA,
@@ -112,6 +112,7 @@ TURNS = Table(
     Column("cached_tokens", Integer),
     Column("completion_tokens", Integer),
     Column("cost", Double),
+    Column("cause", Words),
 )
 
 RATINGS = Table(
