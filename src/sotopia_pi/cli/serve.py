@@ -75,8 +75,10 @@ def _base(folder: Path) -> str:
 
 def _names(given: argparse.Namespace, folder: Path, base: str | None) -> tuple[str, str]:
     """What policy and base are called; the base by its folder's or hub name."""
+    from sotopia_pi.models.weights import at_home
+
     name = given.name or folder.resolve().name
-    known = "" if base is None else Path(base).name if Path(base).expanduser().is_dir() else base
+    known = "" if base is None else Path(base).name if at_home(base).is_dir() else base
     return name, f"{known}-base" if known == name else known
 
 
