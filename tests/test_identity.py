@@ -21,20 +21,28 @@ from sotopia_pi.studies.desk import Desk
 from sotopia_pi.studies.identity import is_placeholder, participant_of
 from sotopia_pi.studies.records import PARTICIPANT
 
-PLACEHOLDERS = """
-{{%PROLIFIC_PID%}} ${workerId} ${e://Field/PROLIFIC_PID} {{field:x}} [[x]] %%x%% <id> __ID__ {id} [id] %ID% $workerId :id
-#{id} *|EMAIL|* {!Contact.Id} <%=id%> @{id} $(id) {{a}}-{{b}} pid-${workerId1} {{ID ##id## <your_id1> ｛｛x｝｝
+_PLACEHOLDERS = """
+{{%PROLIFIC_PID%}} ${workerId} ${e://Field/PROLIFIC_PID} {{field:x}} [[x]] %%x%% <id> __ID__ {id} [id] %ID% $workerId
+:id #{id} *|EMAIL|* {!Contact.Id} <%=id%> @{id} $(id) {{a}}-{{b}} pid-${workerId1} {{ID ##id## <your_id1> ｛｛x｝｝
 %7B%7B%25PROLIFIC_PID%25%7D%7D %257B%257Bx%257D%257D &lt;id&gt; &#123;&#123;x&#125;&#125;
 undefined null None NaN n/a (null) - ___ ASSIGNMENT_ID_NOT_AVAILABLE
 PROLIFIC_PID workerId participant_id participant user-id ExternalReference your-id-here insert_id_here pid XXXXXXXX
-""".split()
-PLACEHOLDERS += ["[object Object]", "{{ id }}", " null ", "\u200bnull\ufeff", "Enter your ID here", "Your Prolific ID"]
-REAL = """
+"""
+PLACEHOLDERS = [
+    *_PLACEHOLDERS.split(),
+    "[object Object]",
+    "{{ id }}",
+    " null ",
+    "\u200bnull\ufeff",
+    "Enter your ID here",
+    "Your Prolific ID",
+]
+_REAL = """
 5f3a9b2c1d4e5f6a7b8c9d0e A1B2C3D4E5F6G7 AXYZKLMNOPQRS kim@example.org Kim.Lee+x@uni.example.edu user%x@example.org
 12345 7 kim ann-5f3 p0 x worker-7 participant_12 R_1mYXjk3QbC2dEfG 6f9619ff-8b86-d011-b42d-00cf4fc964ff
 {6F9619FF-8B86-D011-B42D-00CF4FC964FF} _aB3x-Zq_ aGVsbG8= Noneya nullmann undefined42 Xavier Sona Ida Sidney müller 李雷
 o'brien@example.org u/17 100%real
-""".split()
+"""
 
 
 @pytest.mark.parametrize("text", PLACEHOLDERS)
@@ -44,7 +52,7 @@ def test_a_placeholder_is_no_id(text: str) -> None:
         participant_of(PARTICIPANT, {"workerId": text})
 
 
-@pytest.mark.parametrize("text", REAL)
+@pytest.mark.parametrize("text", _REAL.split())
 def test_a_real_id_is_kept_as_it_is(text: str) -> None:
     assert participant_of(PARTICIPANT, {"PROLIFIC_PID": f" {text} "}) == text
 

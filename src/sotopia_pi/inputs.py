@@ -13,6 +13,7 @@ import errno
 import io
 import json
 import stat
+import tomllib
 from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -89,6 +90,14 @@ def read_json(text: str, constant: Callable[[str], Any] | None = None) -> Any:
     """
     try:
         return json.loads(text, object_pairs_hook=_object, parse_constant=constant or _no_constant)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def read_toml(text: str) -> dict[str, Any]:
+    """The values of a TOML text. ValueError says what is wrong."""
+    try:
+        return tomllib.loads(text)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
 

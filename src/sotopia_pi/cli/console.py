@@ -120,7 +120,8 @@ class Console:
             if what is None:
                 self._stream.flush()
             else:
-                (stream or self._stream).write(what)
+                target: Any = stream or self._stream
+                target.write(what)
         except (OSError, ValueError) as error:
             broken, self._stream = self._stream, None
             with suppress(OSError, ValueError, AttributeError):  # or Python complains once more when it ends

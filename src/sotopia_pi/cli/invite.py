@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sotopia_pi.cli.console import print_json
+from sotopia_pi.cli.numbers import seed, whole
 
 if TYPE_CHECKING:
     from sotopia_pi.rundir import Run
@@ -49,16 +50,18 @@ def _add_create(what: Any) -> None:
     help_ = "whom people play with: a policy of the run, base, expert, partner, or a model; may be repeated"
     option("--with", dest="opponents", action="append", required=True, metavar="NAME|SPEC", help=help_)
     option("--group", metavar="NAME", help="the tasks (default: test, the held-out ones)")
-    option("--games", type=int, default=4, metavar="N", help="conversations of each person (default: %(default)s)")
-    option("--people", type=int, default=20, metavar="N", help="how many people can take part (default: %(default)s)")
+    option("--games", type=whole(), default=4, metavar="N", help="conversations of each person (default: %(default)s)")
+    option(
+        "--people", type=whole(), default=20, metavar="N", help="how many people can take part (default: %(default)s)"
+    )
     help_ = "how many may begin from one address in an hour, as in a lab (default: a quarter of the people, or two)"
-    option("--per-address", type=int, metavar="N", help=help_)
+    option("--per-address", type=whole(), metavar="N", help=help_)
     option("--title", metavar="TEXT", help="what the page is headed")
     option("--instructions", type=Path, metavar="FILE", help="text that is shown before the first conversation")
     option("--code", metavar="CODE", help="the completion code (default: each person gets one of their own)")
     option("--url", metavar="URL", help="where the last page leads, such as back to the platform")
     option("--participant-required", action="store_true", help="refuse visitors whose address has no participant id")
-    option("--seed", type=int, default=1, metavar="SEED", help="for the order (default: %(default)s)")
+    option("--seed", type=seed, default=1, metavar="SEED", help="for the order (default: %(default)s)")
 
 
 def main(given: argparse.Namespace) -> None:

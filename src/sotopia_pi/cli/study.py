@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sotopia_pi.cli.console import print_data
+from sotopia_pi.cli.numbers import seed, whole
 
 if TYPE_CHECKING:
     from sotopia_pi.store import Store
@@ -52,15 +53,15 @@ def _add_create(what: Any) -> None:
     help_ = "episodes of this stage, such as evaluate/base; may be repeated (default: all)"
     verb.add_argument("--stage", action="append", default=[], metavar="STAGE", help=help_)
     verb.add_argument("--policies", default="", metavar="A,B", help="only episodes that one of these played")
-    verb.add_argument("--n", type=int, metavar="N", help="how many episodes, drawn at random (default: all)")
-    verb.add_argument("--seed", type=int, default=1, metavar="SEED", help="for the draw (default: %(default)s)")
+    verb.add_argument("--n", type=whole(), metavar="N", help="how many episodes, drawn at random (default: all)")
+    verb.add_argument("--seed", type=seed, default=1, metavar="SEED", help="for the draw (default: %(default)s)")
     verb.add_argument("--keys", type=Path, metavar="FILE", help="a file with episode keys, one a line, instead")
     verb.add_argument("--reference", type=Path, metavar="FILE", help="reference scores of a qualification, JSON or CSV")
     help_ = "take the reference scores from this rater's ratings"
     verb.add_argument("--reference-rater", metavar="RATER", help=help_)
     help_ = "of this episode; may be repeated (default: the first --reference-n that were rated)"
     verb.add_argument("--reference-episode", action="append", default=[], metavar="KEY", help=help_)
-    verb.add_argument("--reference-n", type=int, default=1, metavar="N", help="(default: %(default)s)")
+    verb.add_argument("--reference-n", type=whole(), default=1, metavar="N", help="(default: %(default)s)")
     help_ = "keep the study in this database, with copies of its episodes; the URL of a PostgreSQL database, or a file"
     verb.add_argument("--database", metavar="URL", help=help_)
     verb.add_argument("--with-ratings", action="store_true", help="copy the ratings that there are, too")

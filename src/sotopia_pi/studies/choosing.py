@@ -9,7 +9,6 @@ import csv
 import io
 import secrets
 import time
-import tomllib
 from collections.abc import Collection, Mapping, Sequence
 from itertools import chain, zip_longest
 from pathlib import Path
@@ -19,7 +18,7 @@ from pydantic import ValidationError
 
 from sotopia_pi.episodes.people import folded
 from sotopia_pi.errors import ConfigError, StoreError
-from sotopia_pi.inputs import check_columns, read_json, read_text
+from sotopia_pi.inputs import check_columns, read_json, read_text, read_toml
 from sotopia_pi.ratings.combine import combined
 from sotopia_pi.records import derive_seed
 from sotopia_pi.spreadsheets import unmarked
@@ -54,10 +53,10 @@ def load_settings(path: Path | None) -> StudySettings:
     if path is None:
         return StudySettings()
     try:
-        values = tomllib.loads(read_text(path))
+        values = read_toml(read_text(path))
     except OSError as error:
         raise ConfigError(f"The study settings {path} cannot be read ({error.strerror}); give a TOML file.") from error
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:
         raise ConfigError(f"{path} is not valid TOML: {error}.") from error
     return settings_from(values, str(path))
 

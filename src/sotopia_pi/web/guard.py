@@ -27,7 +27,7 @@ from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qsl
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -167,6 +167,8 @@ class Guard:
             answer = await self._checked(request, None if fresh else visitor)
         except Refused as error:
             answer = fault(request, error.status, error.sentence)
+        except ClientDisconnect:
+            return
         await (answer or self._app)(scope, receive, sending)
 
     async def _checked(self, request: Request, visitor: str | None) -> Response | None:

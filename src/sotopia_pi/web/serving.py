@@ -33,7 +33,7 @@ def configured(app: Starlette, connections: Connections | None = None) -> uvicor
     """How uvicorn serves the application."""
     settings = uvicorn.Config(
         app,
-        http=_protocol(connections or Connections()),
+        http=_protocol(Connections() if connections is None else connections),
         ws="none",
         log_level="warning",
         access_log=False,
@@ -75,6 +75,12 @@ def _protocol(connections: Connections) -> type[asyncio.Protocol]:
                 connections.owes(self.transport)
             else:
                 connections.came(self.transport)
+
+        def shutdown(self) -> None:
+            if self.conn.their_state is h11.SEND_BODY:  # nobody waits for the rest
+                self.transport.abort()
+            else:
+                super().shutdown()
 
         def send_400_response(self, msg: str) -> None:
             head: list[Any] = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
