@@ -18,8 +18,8 @@ from tqdm import tqdm
 from sotopia_pi.config import JudgeConfig
 from sotopia_pi.episodes.records import Episode
 from sotopia_pi.errors import ConfigError
-from sotopia_pi.evaluation.wording import safe_text
 from sotopia_pi.models.answers import advice
+from sotopia_pi.printable import one_line
 from sotopia_pi.ratings.calibration import read_calibration
 from sotopia_pi.ratings.combine import combined
 from sotopia_pi.ratings.judge import Job, rate_all, unusable
@@ -113,9 +113,8 @@ def failures_said(facts: Mapping[str, Any]) -> list[str]:
         return []
     said = []
     for count, why in facts.get("judge_failures", [])[:_CAUSES]:
-        short = why if len(why) <= _REASON else f"{why[:_REASON]}…"
         help_ = advice(why.partition(":")[0].removeprefix(unusable("")), "judge")
-        said.append(f"{count} × {safe_text(short)}" + (f" ({help_})" if help_ else ""))
+        said.append(f"{count} × {one_line(why, _REASON)}" + (f" ({help_})" if help_ else ""))
     return said
 
 

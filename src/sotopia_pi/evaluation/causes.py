@@ -10,8 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sotopia_pi.evaluation.table import align
-from sotopia_pi.evaluation.wording import safe_text, share
+from sotopia_pi.evaluation.wording import share
 from sotopia_pi.models.answers import Cause, advice
+from sotopia_pi.printable import one_line
 
 #: The cause of turns that were stored before causes were.
 NOT_RECORDED = "not recorded"
@@ -47,7 +48,7 @@ def invalid_turns(counted: Iterable[tuple[str, bool, str | None, int]]) -> list[
 def pointed_out(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """A sentence for each player and cause that many turns were lost to and that training does not help against."""
     return [
-        f"{row['turns']} of {row['of']} turns of {_short(row['player'])} ({row['cause']}): {row['advice']}"
+        f"{row['turns']} of {row['of']} turns of {one_line(row['player'], _NAME)} ({row['cause']}): {row['advice']}"
         for row in rows
         if row["cause"] in SERVED and row["share"] >= _MANY
     ]
@@ -58,11 +59,6 @@ def render_invalid(rows: Sequence[Mapping[str, Any]]) -> str:
     if not rows:
         return ""
     lines = [["invalid turns of", "cause", "turns", "of all"]]
-    lines += [[_short(row["player"]), row["cause"], str(row["turns"]), share(row["share"])] for row in rows]
+    lines += [[one_line(row["player"], _NAME), row["cause"], str(row["turns"]), share(row["share"])] for row in rows]
     said = {row["cause"]: row["advice"] for row in rows if row["advice"]}
     return "\n".join([*align(lines), "", *(f"{cause}: {text}" for cause, text in said.items())])
-
-
-def _short(player: str) -> str:
-    text = " ".join(safe_text(player).split())
-    return text if len(text) <= _NAME else f"{text[: _NAME - 1]}…"

@@ -105,7 +105,6 @@ class ObjectReader:
         except json.JSONDecodeError as error:
             stopped, why = max(error.pos, start + 1), error.msg
         except (ValueError, RecursionError):
-            self._objects = 0
             return Found(start, len(self._text), why="too deep, or a number too long")
         value, end = self._mended(start)
         near = self._text[max(start, stopped - 10) : stopped + 10]

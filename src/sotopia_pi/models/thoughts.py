@@ -62,7 +62,7 @@ _ANY = (
 )
 #: A brace before anything that no object begins with is a brace of prose.
 _MARK, _MARK_OR_BRACE = re.compile(_ANY), re.compile(r"\{\s*+(?=[\"}'/#\w])|" + _ANY)
-_DROPPED = re.compile(r"\s*+(?:analysis|commentary)(?=[^\W_]|[{\"'(\[<])")
+_DROPPED = re.compile(r"\s*+(?:analysis|commentary)(?=[^\s:.,;*_)'’-])")
 #: Behind a control token that begins a part of a reply: the part's name, and the rest of gpt-oss's head.
 _HEAD = re.compile(r"\s*+(\w++)(?:[^<{\n]{0,64}<\|constrain\|>)?(?:[^<{\n]{0,64}<\|message\|>)?")
 
