@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sotopia_pi.models.protocol import JsonSchema, Message, Sampling
+from sotopia_pi.models.words import apart
 
 SCHEMA, OBJECT, PLAIN = range(3)
 _RENAMED = {"max_tokens": "max_completion_tokens"}
@@ -70,8 +71,9 @@ def request(
     schema: JsonSchema | None,
     asking: Asking,
 ) -> dict[str, Any]:
-    """The body of a chat-completions request."""
-    body: dict[str, Any] = {"model": model, "messages": messages}
+    """The body of a chat-completions request, in which no words can be taken for the border of a turn."""
+    said = [Message(role=message["role"], content=apart(message["content"])) for message in messages]
+    body: dict[str, Any] = {"model": model, "messages": said}
     parameters = {
         "temperature": sampling.temperature,
         "top_p": sampling.top_p,
