@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from sotopia_pi.errors import ModelError
+from sotopia_pi.models.chat import chat_format
 from sotopia_pi.models.fitting import holds_whole_weights, merged
 
 _LOG = logging.getLogger(__name__)
@@ -94,10 +95,14 @@ def use_threads(count: int) -> None:
 
 
 def load_tokenizer(name: str) -> Any:
-    """The tokenizer of a model (a `PreTrainedTokenizerFast`), with its chat template."""
+    """The tokenizer of a model (a `PreTrainedTokenizerFast`). ModelError when its chat template cannot be used."""
     tokenizer = _load("AutoTokenizer", name)
     if not tokenizer.chat_template:
         raise ModelError(f"{name} has no chat template, so it cannot hold a conversation; use an instruct model.")
+    try:
+        chat_format(tokenizer)
+    except ModelError as error:
+        raise ModelError(f"{name} cannot be used: {error}") from None
     return tokenizer
 
 
