@@ -21,7 +21,7 @@ from sotopia_pi.evaluation.published import Setup, beside_the_paper, missing_tas
 from sotopia_pi.evaluation.records import Result
 from sotopia_pi.evaluation.safety_table import render_safety
 from sotopia_pi.pipeline import safety
-from sotopia_pi.pipeline.stages import invalid_in, say_failures, say_invalid
+from sotopia_pi.pipeline.stages import BENCHMARK, invalid_in, say_failures, say_invalid
 from sotopia_pi.pipeline.tasks import cast_all
 from sotopia_pi.pipeline.watching import Watch, watch_stage
 from sotopia_pi.ratings.opening import check_judge
@@ -55,11 +55,14 @@ class Benchmark:
     @property
     def stage(self) -> str:
         """Where its episodes are stored."""
-        return f"benchmark/{self.tasks}/{self.policy}/{self.partner}"
+        return f"{BENCHMARK}/{self.tasks}/{self.policy}/{self.partner}"
 
 
-def run_benchmark(run: Run, given: Benchmark) -> str:
-    """Plays and rates what is missing; returns the table of results. ConfigError, ModelError."""
+def run_benchmark(run: Run, given: Benchmark, retry_failed: bool = False) -> str:
+    """Plays and rates what is missing; returns the table of results. ConfigError, ModelError.
+
+    With `retry_failed`, what failed is missing.
+    """
     if given.tasks == safety.GROUP and not run.store.task_ids(safety.WHOLE):
         run.store.add_tasks(safety.WHOLE, cast_all(run, safety_scenarios()))
     seats = _seats(run, given)
@@ -76,13 +79,15 @@ def run_benchmark(run: Run, given: Benchmark) -> str:
         )
         for task, role in seats
     ]
+    if retry_failed:
+        run.store.drop_failed(given.stage)
     played = run.play(f"evaluate {given.tasks}", plans, sampling, _specs(run, given))
     run.say(f"played     {given.tasks}: {played['completed']} episodes, {played['failed']} failed")
     say_invalid(run, given.stage)
     if given.tasks == safety.GROUP:
-        return _safety_table(run, given)
+        return _safety_table(run, given, retry_failed)
     if given.judge:
-        judged = judging.judge_with(run, given.stage, given.judge, also_verified=False)
+        judged = judging.judge_with(run, given.stage, given.judge, also_verified=False, retry_failed=retry_failed)
         run.say(f"judged     {judged['judged']} ratings of roles, {judged['judge_failed']} of them failed")
         say_failures(run, judged)
     return _table(run, given, {task.id: task for task, _ in seats}, len(plans))
@@ -131,9 +136,9 @@ def _specs(run: Run, given: Benchmark) -> Mapping[str, str]:
     return {PARTNER: given.partner, **policy}
 
 
-def _safety_table(run: Run, given: Benchmark) -> str:
+def _safety_table(run: Run, given: Benchmark, retry_failed: bool) -> str:
     """Reads what was played on harmful goals, and the paper's measures of it."""
-    facts = safety.read(run, given.stage, given.judge)
+    facts = safety.read(run, given.stage, given.judge, retry_failed)
     if given.judge:
         run.say(f"judged     {facts['read']} readings of roles, {facts['read_failed']} of them failed")
     watch = Watch(run, safety.rater_of(run, given.judge) if given.judge else None)

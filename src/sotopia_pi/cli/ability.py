@@ -95,12 +95,13 @@ def _versions(found: dict[str, Answers]) -> dict[str, Any]:
 def _ask(given: argparse.Namespace, asked: Asked, local: bool) -> dict[str, Answers]:
     """The answers of the base and of every policy, kept in the run's folder, or the user's cache without a run."""
     from sotopia_pi.evaluation.harness import Settings, answers
+    from sotopia_pi.files import within
     from sotopia_pi.models.weights import cache_folder
-    from sotopia_pi.rundir import CONFIG
+    from sotopia_pi.rundir import is_run
 
     models = _models(given)
     target = Path(given.target)
-    kept = (target if (target / CONFIG).is_file() else cache_folder()) / _FOLDER
+    kept = within(target, _FOLDER) if is_run(target) else cache_folder() / _FOLDER
     python = str(Path(given.python).absolute()) if "/" in given.python else given.python
     found = {}
     for one in models:
@@ -117,11 +118,11 @@ def _models(given: argparse.Namespace) -> list[Weights]:
     from sotopia_pi.errors import ConfigError
     from sotopia_pi.evaluation.harness import Weights
     from sotopia_pi.models.fitting import ADAPTER_CONFIG
-    from sotopia_pi.rundir import CONFIG
+    from sotopia_pi.rundir import is_run
     from sotopia_pi.training.lineage import LINEAGE, read_lineage
 
     target = Path(given.target)
-    if (target / CONFIG).is_file():
+    if is_run(target):
         return _of_run(given, target)
     if given.policy:
         raise ConfigError(f"--policy names policies of a run, and {target} is none; give a run directory.")
@@ -142,7 +143,7 @@ def _of_run(given: argparse.Namespace, folder: Path) -> list[Weights]:
     from sotopia_pi.errors import ConfigError
     from sotopia_pi.rundir import Run
 
-    with Run.open(folder, None, True) as run:
+    with Run.reading(folder, quiet=True) as run:
         spec = given.base or run.config.models.policy
         known = [item.name for item in run.config.rounds]
         wrong = [name for name in given.policy if name not in (BASE, *known)]

@@ -69,7 +69,8 @@ def main(given: argparse.Namespace) -> None:
     from sotopia_pi.rundir import Run
     from sotopia_pi.studies import invitations
 
-    with Run.open(given.run, quiet=given.quiet) as run:
+    looking = given.what in ("list", "status")
+    with Run.reading(given.run, given.quiet) if looking else Run.open(given.run, None, given.quiet, alone=False) as run:
         if given.what == "create":
             _create(given, run)
             return

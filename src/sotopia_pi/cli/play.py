@@ -136,26 +136,22 @@ def _open(given: argparse.Namespace) -> Run:
     """The run that is played in; without one, a run with tasks of the starter world."""
     from sotopia_pi import pipeline
     from sotopia_pi.config import Config, ModelsConfig, WorldConfig
-    from sotopia_pi.rundir import CONFIG, Run
+    from sotopia_pi.rundir import Run, is_run
     from sotopia_pi.world import cast, starter_world
 
     if given.run is not None:
-        return Run.open(given.run, quiet=given.quiet, budget=given.budget)
+        return Run.open(given.run, quiet=given.quiet, budget=given.budget, alone=False)
     folder = given.out or Path("runs") / "play"
-    if (folder / CONFIG).is_file():
-        return Run.open(folder, quiet=given.quiet, budget=given.budget)
+    if is_run(folder):
+        return Run.open(folder, quiet=given.quiet, budget=given.budget, alone=False)
     world = WorldConfig(test=dict.fromkeys(("price", "division", "meeting", "fact"), _EACH))
-    run = Run.open(folder, Config(name="play", world=world, models=ModelsConfig(policy="scripted:expert")), True)
-    try:
-        run.ledger.budget = given.budget
+    config = Config(name="play", world=world, models=ModelsConfig(policy="scripted:expert"))
+    with Run.open(folder, config, quiet=True) as run:
         pipeline.prepare_tasks(run)
         starter = starter_world()
         for scenario in starter.scenarios["test"]:
             run.store.add_tasks(OPEN, cast(scenario, starter.characters, starter.ties, run.config.seed, 1))
-    except SotopiaError:
-        run.store.close()
-        raise
-    return run
+    return Run.open(folder, quiet=True, budget=given.budget, alone=False)
 
 
 def _task(run: Run, given: argparse.Namespace, opponent: Opponent) -> SocialTask:

@@ -70,7 +70,7 @@ def _add_create(what: Any) -> None:
 def main(given: argparse.Namespace) -> None:
     """Runs one of the verbs."""
     with ExitStack() as stack:
-        store = stack.enter_context(opened(given.place))
+        store = stack.enter_context(opened(given.place, reading=given.what in ("list", "status", "export")))
         if given.what == "create":
             _create(given, store, stack)
         elif given.what == "list":
@@ -87,22 +87,28 @@ def main(given: argparse.Namespace) -> None:
                 print(f"{given.name} is {'open' if given.what == 'open' else 'closed'}")
 
 
-def opened(place: str) -> Store:
-    """The store of a run directory, a file or a database URL. ConfigError, StoreError."""
+def opened(place: str, reading: bool = True) -> Store:
+    """The store of a run directory, a file or a database URL; for `reading` it need not be writable.
+
+    ConfigError, StoreError.
+    """
     from sotopia_pi.errors import ConfigError
-    from sotopia_pi.rundir import DATABASE
+    from sotopia_pi.files import within
+    from sotopia_pi.rundir import DATABASE, store_to_read
     from sotopia_pi.store import Store
 
     if "://" in place:
         return Store.open(place, create=False)
     path = Path(place)
     if path.is_dir():
-        path = path / DATABASE
+        if reading and (path / DATABASE).is_file():
+            return store_to_read(path)
+        path = within(path, DATABASE)
     if not path.is_file():
         raise ConfigError(
             f"{place} is no run directory or database; check the path, or start one with `sotopia-pi run`."
         )
-    return Store.open(path, create=False)
+    return Store.open(path, create=False, reading=reading)
 
 
 def _create(given: argparse.Namespace, source: Store, stack: ExitStack) -> None:

@@ -109,6 +109,8 @@ def rate(run: Run, stage: str, judge: JudgeConfig | None = None, retry_failed: b
     """
     if judge is not None:
         facts: Facts = dict(judging.judge_with(run, stage, judge, retry_failed=retry_failed))
+        if not facts["judged"]:
+            run.say(f"judge      {stage}: nothing, none of its episodes was played to its end")
         say_judged(run, stage, facts)
         return facts
     rated = undecided = 0

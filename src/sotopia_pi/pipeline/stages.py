@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from sotopia_pi import judging
-from sotopia_pi.config import BASE, EXPERT, RoundConfig, by_people
+from sotopia_pi.config import BASE, EXPERT, RoundConfig
 from sotopia_pi.errors import ConfigError
 from sotopia_pi.evaluation import matchups
 from sotopia_pi.evaluation.causes import invalid_turns, pointed_out
@@ -17,6 +17,8 @@ from sotopia_pi.ratings.safety.judge import SAFETY
 from sotopia_pi.rundir import Run
 
 Facts = dict[str, Any]
+#: How the names of the stages begin in which the run itself plays, and of those that are played beside it.
+PLAYING, BENCHMARK = ("collect", "evaluate", "safety"), "benchmark"
 
 
 def once(run: Run, name: str, work: Callable[[], Facts]) -> Facts:
@@ -48,24 +50,33 @@ def stage_of(item: RoundConfig) -> str:
     return item.episodes or f"collect/{item.name}"
 
 
-def episode_stages(run: Run) -> list[str]:
-    """The names of all stages that play episodes."""
+def own_stages(run: Run) -> list[str]:
+    """The names of all stages in which the run itself plays episodes, or takes them from, whether or not it has yet."""
     harmful = [f"safety/{policy}" for policy in policies(run)] if run.config.world.safety else []
     played = (stage_of(item) for item in run.config.rounds)
     return [*dict.fromkeys(played), *(matchups.stage(p) for p in policies(run)), *harmful]
 
 
-def forget_failures(run: Run) -> None:
-    """Drops failed episodes and ratings, which are then made again; not those of a round that is already trained."""
+def forget_failures(run: Run, verbs: Sequence[str] = PLAYING) -> None:
+    """Drops failed episodes and ratings of the stages of these verbs, which are then made again.
+
+    Not those of a round that is already trained. Failures of stages that no verb of the run plays again are named.
+    """
     trained = {f"collect/{item.name}" for item in run.config.rounds if run.store.stage(f"train/{item.name}")}
-    for stage in episode_stages(run):
-        if stage in trained or by_people(stage) or stage.startswith("import/"):
-            continue
-        judges = list(judging.raters_of(run, run.config.judge) if run.config.judge else [])
-        judges += [rater for rater in run.store.raters(stage) if rater.startswith(SAFETY + JUDGE)]
-        if run.store.drop_failed(stage) + sum(run.store.drop_failed_ratings(stage, rater) for rater in judges):
-            run.store.reopen_stage(stage)
-            run.store.reopen_stage(stage.replace("collect/", "select/", 1))
+    own = set(own_stages(run)) - trained
+    for stage in run.store.stages_played():
+        first = stage.partition("/")[0]
+        if stage in own and first in verbs:
+            judges = list(judging.raters_of(run, run.config.judge) if run.config.judge else [])
+            judges += [rater for rater in run.store.raters(stage) if rater.startswith(SAFETY + JUDGE)]
+            if run.store.drop_failed(stage) + sum(run.store.drop_failed_ratings(stage, rater) for rater in judges):
+                run.store.reopen_stage(stage)
+                run.store.reopen_stage(stage.replace("collect/", "select/", 1))
+        elif first == BENCHMARK and set(verbs) == set(PLAYING) and (failed := run.store.counts(stage)[1]):
+            run.say(
+                f"not again  {stage}: {failed} failed; `sotopia-pi evaluate {run.folder} --policy … --retry-failed`, "
+                "with the options of then, plays them again"
+            )
 
 
 def say_judged(run: Run, stage: str, facts: Facts) -> None:

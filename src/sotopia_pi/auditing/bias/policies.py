@@ -24,6 +24,7 @@ from sotopia_pi.episodes.recasting import ATTRIBUTES, AmbiguousError, Contrast, 
 from sotopia_pi.episodes.records import Episode
 from sotopia_pi.errors import ConfigError
 from sotopia_pi.evaluation.bias import Shown, bias_page, bias_table
+from sotopia_pi.files import within
 from sotopia_pi.ratings.records import Rating
 from sotopia_pi.ratings.safety import left_without_deal
 from sotopia_pi.ratings.scores import GOAL
@@ -69,7 +70,7 @@ class PolicyAsked:
         if self.out is not None:
             return self.out
         name = re.sub(r"[^A-Za-z0-9._+-]+", "-", re.split(r"@https?://", self.policy)[0]).strip("-.") or "policy"
-        return self.run / "bias" / f"{name}-{self.whose}"
+        return within(self.run, "bias", f"{name}-{self.whose}")
 
 
 def run_bias_play(asked: PolicyAsked) -> dict[str, Any]:
@@ -80,7 +81,6 @@ def run_bias_play(asked: PolicyAsked) -> dict[str, Any]:
     with ExitStack() as stack:
         source = opening.source_run(asked.run, stack)
         players = _players(source, asked)
-        asked.folder.parent.mkdir(parents=True, exist_ok=True)
         run = stack.enter_context(Run.open(asked.folder, _config(source, asked), asked.quiet, asked.budget))
         what = f"{players.policy} against {players.partner}, {asked.whose} character recast"
         opening.keep_source(run, what)
