@@ -48,10 +48,13 @@ def add_policy(verb: argparse.ArgumentParser) -> None:
 def policy_folder(given: argparse.Namespace) -> Path:
     """The folder of the policy that is named. ModelError when there is none."""
     from sotopia_pi.errors import ModelError
+    from sotopia_pi.files import check_plain, within
 
-    folder: Path = given.policy if given.round is None else given.policy / "policies" / given.round
+    folder: Path = given.policy if given.round is None else within(given.policy, "policies", given.round)
     if not folder.is_dir():
         raise ModelError(f"There is no policy folder {folder}; name one, such as RUN/policies/NAME.")
+    for path in folder.iterdir():
+        check_plain(path.resolve())  # the hub's cache is made of links, and a pipe would never end
     return folder
 
 

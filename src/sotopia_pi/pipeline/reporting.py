@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from sotopia_pi import evaluation, judging
 from sotopia_pi.config import PARTNER, RoundConfig
+from sotopia_pi.episodes.records import Episode
+from sotopia_pi.errors import StoreError
 from sotopia_pi.evaluation import matchups
 from sotopia_pi.evaluation.audit import Audited
 from sotopia_pi.evaluation.causes import render_invalid
@@ -115,7 +117,9 @@ def _evaluated(
     main: list[Result] = []
     others: list[Result] = []
     audited: list[Audited] = []
+    seen: set[tuple[str, tuple[str, ...], int]] = set()
     for episode, ratings in judging.rated_episodes(run, matchups.stage(policy)):
+        _check_evaluated(run, policy, episode, tasks, seen)
         task = tasks[episode.task_id]
         label, counts = groups[task.id]
         row = matchups.result(policy, label, task, episode, ratings.get(counts, {}), counts)
@@ -130,6 +134,19 @@ def _evaluated(
                 if counts == VERIFIER and row.goal is not None and other.goal is not None:
                     audited.append(Audited(policy, judge, row.scenario_id, row.goal, other.goal))
     return main + others, audited
+
+
+def _check_evaluated(
+    run: Run, policy: str, episode: Episode, tasks: Collection[str], seen: set[tuple[str, tuple[str, ...], int]]
+) -> None:
+    """StoreError for an episode that no evaluation of the policy can hold, as in a database that was damaged."""
+    match = episode.task_id, episode.players, episode.repeat
+    if episode.task_id not in tasks or policy not in episode.players or match in seen:
+        raise StoreError(
+            f"{run.store.where} holds a record that cannot be (episodes {episode.key}: its task, its players or its "
+            "repeat are not of this evaluation): restore a copy, or start another run"
+        )
+    seen.add(match)
 
 
 def _run_facts(run: Run, stages: dict[str, Facts]) -> Facts:

@@ -95,7 +95,7 @@ def read(run: Run, name: str, judge: JudgeConfig | None = None, retry_failed: bo
     """
     harmful = [(episode.key, task) for episode, task in _harmful(run, name)]
     have = {rating.episode for rating in run.store.ratings(name, RULES)}
-    for key, task in harmful:
+    for key, task in () if run.store.read_only else harmful:  # they are read again wherever they are reported
         if key not in have:
             run.store.add_ratings(read_intentions(task, run.store.episode(key)))
     if judge is None or not harmful:

@@ -112,13 +112,14 @@ class Database:
             raise StoreError(_unreadable(self.where, self._wrong_row() or _first(error))) from error
 
     def check(self) -> None:
-        """Looks through a small SQLite file. StoreError names the row that cannot be right, or what is damaged."""
-        if self.file is None or not is_small(self.file):
+        """Looks through a SQLite file. StoreError names the row that cannot be right, or what is damaged."""
+        if self.file is None:
             return
+        small = is_small(self.file)
         with self.reading() as connection:
-            if (found := damage(connection)) is not None:
+            if small and (found := damage(connection)) is not None:
                 raise StoreError(f"{self.where} is damaged ({found}): restore a copy, or move it away to begin anew")
-            if (row := wrong_row(connection)) is not None:
+            if (row := wrong_row(connection, thorough=small)) is not None:
                 raise StoreError(_unreadable(self.where, row))
 
     def _wrong_row(self) -> str | None:

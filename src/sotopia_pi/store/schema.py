@@ -28,6 +28,9 @@ def storable(text: str) -> str:
     return text.replace("\x00", "\ufffd").encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
+_DECODE = json.JSONDecoder(parse_constant=lambda _: None).decode
+
+
 class Words(TypeDecorator[str]):
     """Text that may hold any character; comes back as `storable` leaves it."""
 
@@ -50,8 +53,8 @@ class Json(TypeDecorator[Any]):
         return None if value is None else storable(json.dumps(value, ensure_ascii=False))
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> Any:
-        """The value that was written."""
-        return None if value is None else json.loads(value)
+        """The value that was written; what is no number (NaN) is None."""
+        return None if value is None else _DECODE(value)
 
 
 METADATA = MetaData()

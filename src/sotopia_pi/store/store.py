@@ -21,7 +21,7 @@ from sotopia_pi.store.imports import Imports, add_tasks
 from sotopia_pi.store.migrations import VERSION_KEY
 from sotopia_pi.store.opening import open_database
 from sotopia_pi.store.queries import insert_all, read_tasks, replace
-from sotopia_pi.store.rows import Row, episode_row, rating_row, read_episode, read_rating, turn_rows
+from sotopia_pi.store.rows import Row, episode_row, rating_row, read_episode, read_facts, read_rating, turn_rows
 from sotopia_pi.store.schema import (
     EPISODES,
     META,
@@ -154,7 +154,7 @@ class Store:
         """The finished stages with their facts, in the order in which they were finished."""
         with self._database.reading() as connection:
             rows = connection.execute(select(STAGES.c.name, STAGES.c.facts).order_by(STAGES.c.position, STAGES.c.name))
-            return {row.name: row.facts for row in rows}
+            return {row.name: read_facts(row.name, row.facts) for row in rows}
 
     # Tasks
 
