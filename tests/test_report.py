@@ -27,7 +27,8 @@ from sotopia_pi.evaluation import (
     write,
 )
 from sotopia_pi.evaluation.theme import DARK, LEGIBLE, LIGHT, contrast
-from sotopia_pi.evaluation.wording import duration, headline, interval, number, p_value, safe_text, share, signed
+from sotopia_pi.evaluation.wording import duration, headline, interval, number, p_value, share, signed
+from sotopia_pi.printable import safe_text
 
 MEANS = {"base": 0.1, "bc": 3.4, "bc+sr": 4.1, "expert": 4.4}
 HOSTILE = '<script>alert(1)</script><img src=x onerror="alert(2)">]]><!-- \u202egnp.exe\u2066 \x00\ud800 &amp;'
