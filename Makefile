@@ -1,10 +1,10 @@
-# make demo: install and run the whole method · make test · make test-slow · make check · make bench
+# make demo: install and run the whole method · make test · make test-slow · make fuzz · make check · make bench
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: demo install dev test test-slow check bench clean
+.PHONY: demo install dev test test-slow fuzz check bench clean
 .DELETE_ON_ERROR:
 
 demo: install
@@ -40,6 +40,11 @@ test: dev browser
 # Against other programs: real servers, TRL's trainer, several processes.
 test-slow: dev browser
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadgroup -m slow
+
+# Property tests on random examples, where make test draws the same ones every time; it ends by itself.
+MINUTES ?= 5
+fuzz: dev
+	OMP_NUM_THREADS=1 $(BIN)/python tests/fuzz.py --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 check: dev
 	$(BIN)/ruff check .
