@@ -16,13 +16,14 @@ import orjson
 from sotopia_pi.config import EndpointConfig
 from sotopia_pi.errors import ModelError, ServiceError
 from sotopia_pi.models.protocol import Completion, JsonSchema, Message, Sampling
+from sotopia_pi.models.remote.complaints import one_line, read_said
 from sotopia_pi.models.remote.endpoints import Endpoint, Endpoints
 from sotopia_pi.models.remote.failures import Failed, Hopeless, Refused, failure
 from sotopia_pi.models.remote.keys import api_key
 from sotopia_pi.models.remote.ledger import Ledger
 from sotopia_pi.models.remote.limits import Clock, Pace, SystemClock, Window
 from sotopia_pi.models.remote.prices import Price
-from sotopia_pi.models.remote.replies import Answer, BadReply, Trouble, read_answer, read_said
+from sotopia_pi.models.remote.replies import Answer, BadReply, Trouble, read_answer
 from sotopia_pi.models.remote.retries import Backoff
 from sotopia_pi.models.remote.spec import RemoteSpec, host_of
 from sotopia_pi.models.remote.structured import Blame, blame, not_sent, request
@@ -199,6 +200,11 @@ class RemoteModel:
 
     def _read(self, endpoint: Endpoint, status: int, headers: Mapping[str, str], reply: bytes) -> Answer:
         kind = headers.get("Content-Type", "").partition(";")[0].strip().lower()[:100]
+        packed = headers.get("Content-Encoding", "").strip().lower()
+        if status == 200 and packed not in ("", "identity"):
+            raise Failed(
+                f"{host_of(endpoint.url)} sent a reply packed by {one_line(packed)[:30]}, which nobody asked for"
+            )
         try:
             if not 200 <= status < 300:
                 raise Trouble(status, read_said(reply, kind))
@@ -230,7 +236,7 @@ class RemoteModel:
         self._refusals += 1
         if not self._answers and self._refusals >= _MISFIT:
             return Hopeless(f"{endpoint.url} refuses every call for {self._spec.model!r}: {said}")
-        return ModelError(f"{host_of(endpoint.url)} refused a call: {said}")
+        return ModelError(_sentence(f"{host_of(endpoint.url)} refused a call: {said}"))
 
     def _after(self, endpoint: Endpoint, call: _Call, error: Failed) -> float:
         """Seconds to wait before the next attempt. ModelError or ServiceError when there will be none."""
@@ -257,5 +263,10 @@ class RemoteModel:
 
     def _stop(self, why: str) -> ServiceError:
         """Every call that is under way meets the same error; whoever comes when they are gone asks anew."""
-        self._stopped = self._stopped or why
+        self._stopped = self._stopped or _sentence(why)
         return ServiceError(self._stopped)
+
+
+def _sentence(text: str) -> str:
+    """`text` with a full stop, unless what a server said, which stands last, has an end of its own."""
+    return text if text.endswith((".", "!", "?", "…")) else f"{text}."

@@ -12,9 +12,9 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
+from sotopia_pi.models.remote.complaints import FILTERED, Said, one_line
 from sotopia_pi.models.remote.endpoints import Endpoint
 from sotopia_pi.models.remote.keys import key_variables
-from sotopia_pi.models.remote.replies import FILTERED, Said, one_line
 from sotopia_pi.models.remote.retries import TOO_MANY, retried, retry_after
 from sotopia_pi.models.remote.spec import RemoteSpec, host_of
 
@@ -25,6 +25,11 @@ _NO_MONEY = re.compile(
 _NO_MONEY_WORDS = re.compile(
     r"insufficient (account )?(balance|credits?|funds)|credit balance|(no|any|out of|not enough|more) credits"
     r"|account .{0,40}(overdue|arrears|suspended)|余额不足|欠费",
+    re.I,
+)
+#: A limit that waiting for minutes does not lift.
+_FOR_LONG = re.compile(
+    r"(quota|limit|credits?).{0,40}(today|daily|per.day|month|used up)|(daily|today'?s?|monthly).{0,20}(quota|limit)",
     re.I,
 )
 _ABOUT_A_KEY = re.compile(r"key|token|auth|credential|permission|login|log in|sign in", re.I)
@@ -75,7 +80,7 @@ def connection_failure(url: str, error: Exception, timeout: float, proxy: str | 
             found = Failed(f"{host} sent what is no reply of a web server{by} ({one_line(error.message)[:100]})")
         case _:
             plain = url.startswith("http:") and isinstance(error, aiohttp.ServerDisconnectedError)
-            hint = ", as servers do that want https in the URL" if plain else ""
+            hint = " (servers that want https in the URL do so)" if plain else ""
             found = Failed(f"{host} broke the connection off{hint}{by}")
     return found
 
@@ -134,21 +139,24 @@ def failure(
         return Hopeless(f"{host_of(url)} has no money left for this key ({status}){by}{words}")
     if retried(status):
         wait = retry_after(headers.get("Retry-After"))
+        if status == TOO_MANY and wait is None and _FOR_LONG.search(said.words):
+            return Hopeless(f"{host_of(url)} gives this key no more for now ({status}){by}{words}")
         return Failed(f"{host_of(url)} answered {status}{by}{words}", wait=wait, throttled=status == TOO_MANY)
+    return _final(endpoint, spec, status, said, headers)
+
+
+def _final(
+    endpoint: Endpoint, spec: RemoteSpec, status: int, said: Said, headers: Mapping[str, str]
+) -> Failed | Refused | Hopeless:
+    """A status that says the same to every attempt."""
+    url, by = endpoint.url, _through(endpoint.proxy)
+    what = f"({status}){by}: {said.words}" if said.words else f"({status}){by}"
     if status == 403:
         return _forbidden(endpoint, said, by)
     if status == 407:
         return _proxy_refused(url, status, said.words, endpoint.proxy)
     if status == 400 and url.startswith("http:") and _PLAIN_HTTP.search(said.words):
         return _wants_https(url)
-    return _final(endpoint, spec, status, f"({status}){by}{words}", said, headers)
-
-
-def _final(
-    endpoint: Endpoint, spec: RemoteSpec, status: int, what: str, said: Said, headers: Mapping[str, str]
-) -> Refused | Hopeless:
-    """A status that says the same to every attempt; `what` is the status with the words."""
-    url = endpoint.url
     hopeless = {
         401: f"{url} {_about_the_key(endpoint)} {what}",
         402: f"{url} wants to be paid first {what}",

@@ -68,7 +68,7 @@ class Ledger:
     def not_sent(self) -> dict[str, list[str]]:
         """What calls went without although the config asks for it, by model, in words; nothing for other models."""
         return {
-            name: [f"{what} in {count} of {spending.calls} calls" for what, count in spending.not_sent.items()]
+            name: [f"{what} in {count} of {spending.calls} calls" for what, count in sorted(spending.not_sent.items())]
             for name, spending in self._models.items()
             if spending.not_sent
         }

@@ -19,7 +19,7 @@ from enum import Enum
 from typing import Any
 
 from sotopia_pi.models.protocol import JsonSchema, Message, Sampling
-from sotopia_pi.models.remote.replies import FILTERED, Said
+from sotopia_pi.models.remote.complaints import FILTERED, Said
 from sotopia_pi.models.words import apart
 
 #: What a call can do without, under the names by which it is reported; `max_tokens` is renamed and not left out.

@@ -15,8 +15,8 @@ from typing import Any
 import orjson
 
 from sotopia_pi.errors import ModelError
+from sotopia_pi.models.remote.complaints import one_line
 from sotopia_pi.models.remote.failures import Failed, Hopeless
-from sotopia_pi.models.remote.replies import one_line
 from sotopia_pi.redaction import keep_secret
 
 _SECRET = ("_KEY", "_TOKEN", "_SECRET")
