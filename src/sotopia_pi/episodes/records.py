@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from enum import StrEnum
 
 from pydantic import Field
@@ -11,7 +10,7 @@ from pydantic import Field
 from sotopia_pi.models.answers import AnswerError, Cause, read_reply
 from sotopia_pi.models.jsontext import JsonObject
 from sotopia_pi.models.protocol import Finish, JsonSchema
-from sotopia_pi.records import Record
+from sotopia_pi.records import NOT_TEXT, Record
 
 #: How players and raters who are people begin: `human:NAME`.
 HUMAN = "human:"
@@ -63,9 +62,6 @@ ACTION_SCHEMA = JsonSchema(
     },
 )
 
-#: NUL and halves of surrogate pairs, which JSON can write but tokenizers or databases cannot take.
-_NOT_TEXT = re.compile("[\x00\ud800-\udfff]")
-
 
 _TYPES = {kind.value: kind for kind in ActionType}
 _KEY = "action_type"
@@ -98,7 +94,7 @@ def _action(value: JsonObject) -> Action:
         raise AnswerError(f'"action_type" must be one of: {", ".join(ActionType)}')
     if not isinstance(argument, str):
         raise AnswerError('"argument" must be a text')
-    words = _NOT_TEXT.sub("\ufffd", argument).strip()
+    words = NOT_TEXT.sub("\ufffd", argument).strip()
     action = Action(type=_TYPES[kind.strip().lower()], argument=words)
     if not action.argument and action.type not in (ActionType.NONE, ActionType.LEAVE):
         raise AnswerError(f'"argument" must not be empty for {action.type.value!r}')

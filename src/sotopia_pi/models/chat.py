@@ -31,7 +31,7 @@ _MEND = "use another model, or mend its chat template."
 _MARK = re.compile("⟪([0-9]+)⟫")
 #: Messages that a template must show as they are: long, and with all that an escape or a change of case would alter.
 _PROBE = [
-    Message(role=role, content=f"⟪{number}⟫ {{\"It's\": \"<b>Ä & b</b>\\n\"}}\n\n\tmore {'words ' * 400}end {number}.")
+    Message(role=role, content=f'⟪{number}⟫ {{"It\'s": "<b>Ä & b</b>\\n"}}\n\n\tmore {"words " * 400}end {number}.')
     for number, role in enumerate(("system", "user", "assistant", "user", "assistant"))
 ]
 #: The day that templates write for today's (it is the one that Llama's take where they cannot ask): prompts do not
@@ -256,7 +256,9 @@ class ChatFormat:
             )
         except Exception as error:  # a template is a program of its own, which may end in any way
             why = (str(error).strip() or type(error).__name__).splitlines()[0]
-            raise ModelError(f"This model's chat template refuses the conversation ({why}); use another model.") from None
+            raise ModelError(
+                f"This model's chat template refuses the conversation ({why}); use another model."
+            ) from None
         _check_words(str(text), messages)
         return str(text)
 

@@ -9,21 +9,19 @@ A key that was sent to a server and comes back in any text is blotted out (redac
 from __future__ import annotations
 
 import json
-import re
 from typing import Any
 
 from sqlalchemy import BigInteger, Boolean, Column, Dialect, Double, Integer, MetaData, Table, Text
 from sqlalchemy.types import TypeDecorator
 
+from sotopia_pi.records import NOT_TEXT
 from sotopia_pi.redaction import without_secrets
-
-_NOT_STORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 def storable(text: str) -> str:
     """`text` as the store keeps it; almost always unchanged."""
     text = without_secrets(text)
-    if not _NOT_STORABLE.search(text):
+    if not NOT_TEXT.search(text):
         return text
     return text.replace("\x00", "\ufffd").encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
