@@ -1,10 +1,10 @@
-# make demo: install and run the whole method · make test · make test-slow · make check · make bench
+# make demo: install and run the whole method · make test · make test-slow · make fuzz · make check · make bench
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: demo install dev test test-slow check bench clean
+.PHONY: demo install dev test test-slow fuzz check bench clean
 .DELETE_ON_ERROR:
 
 demo: install
@@ -56,6 +56,11 @@ $(LOWEST)/.installed: pyproject.toml .ci/lowest.py $(VENV)/.installed-dev
 	$(BIN)/python .ci/lowest.py > $(LOWEST)/lowest.txt
 	$(LOWEST)/bin/python -m pip --disable-pip-version-check -q install -r $(LOWEST)/lowest.txt
 	@touch $@
+
+# Property tests on random examples, where make test draws the same ones every time; it ends by itself.
+MINUTES ?= 5
+fuzz: dev
+	OMP_NUM_THREADS=1 $(BIN)/python tests/fuzz.py --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 check: dev
 	$(BIN)/ruff check .

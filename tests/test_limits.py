@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 from serving import Clock
 
 from sotopia_pi.errors import BudgetError, ConfigError
+from sotopia_pi.models.remote.keys import api_key
 from sotopia_pi.models.remote.ledger import Ledger
 from sotopia_pi.models.remote.limits import Pace, Window
 from sotopia_pi.models.remote.prices import Price, load_prices, price_of
 from sotopia_pi.models.remote.retries import Backoff, retry_after
-from sotopia_pi.models.remote.spec import api_key, key_variable, parse_spec
+from sotopia_pi.models.remote.spec import key_variable, parse_spec
 
 
 @given(st.integers(1, 300), st.lists(st.floats(0, 30), min_size=1, max_size=60))

@@ -7,6 +7,8 @@ import secrets
 from contextlib import ExitStack
 from typing import Any
 
+from sotopia_pi.cli.numbers import whole
+
 #: The environment variable that holds the owner's token.
 TOKEN = "SOTOPIA_PI_VIEW_TOKEN"
 
@@ -18,7 +20,9 @@ def add(verbs: Any) -> None:
     help_ = "a run directory, a folder of run directories, or a database, by its file or URL"
     verb.add_argument("runs", nargs="+", metavar="RUN", help=help_)
     verb.add_argument("--host", default="127.0.0.1", help="where to listen (default: %(default)s, this machine only)")
-    verb.add_argument("--port", type=int, default=8642, help="the port (default: %(default)s; 0: any free one)")
+    verb.add_argument(
+        "--port", type=whole(0, 65535), default=8642, help="the port (default: %(default)s; 0: any free one)"
+    )
     help_ = f"another name this server is reached by, as behind a proxy (needs {TOKEN}); may be repeated"
     verb.add_argument("--allow-host", action="append", default=[], metavar="NAME", help=help_)
     help_ = "a model to play with besides those of the run; may be repeated"

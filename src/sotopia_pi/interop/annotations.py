@@ -12,12 +12,14 @@ import csv
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from sotopia_pi.episodes.people import folded
 from sotopia_pi.errors import StoreError, WorldError
 from sotopia_pi.evaluation.people import Annotated, Annotation, role_of
+from sotopia_pi.inputs import open_text
 from sotopia_pi.interop.lines import LONGEST, read_lines
 from sotopia_pi.interop.problems import RecordError, Report
 from sotopia_pi.interop.scores import read_ratings
@@ -113,10 +115,9 @@ def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
     csv.field_size_limit(LONGEST)
     needed = ["pk", "annotator", *(f"{name}_{role}" for role in ROLES for name in DIMENSIONS)]
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
+        with open_text(path, newline="") as file:
             head = file.readline()
-            file.seek(0)
-            reader = csv.DictReader(file, delimiter=max(_SEPARATORS, key=head.count))
+            reader = csv.DictReader(chain([head], file), delimiter=max(_SEPARATORS, key=head.count))
             columns: Sequence[str] = reader.fieldnames or ()
             if missing := [name for name in needed if name not in columns]:
                 more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""

@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import secrets
 import time
-import tomllib
 from collections.abc import Collection, Mapping, Sequence
 from itertools import chain, zip_longest
 from pathlib import Path
@@ -20,6 +18,7 @@ from pydantic import ValidationError
 
 from sotopia_pi.episodes.people import folded
 from sotopia_pi.errors import ConfigError, StoreError
+from sotopia_pi.inputs import check_columns, read_json, read_text, read_toml
 from sotopia_pi.ratings.combine import combined
 from sotopia_pi.records import derive_seed
 from sotopia_pi.spreadsheets import unmarked
@@ -54,10 +53,10 @@ def load_settings(path: Path | None) -> StudySettings:
     if path is None:
         return StudySettings()
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"The study settings {path} cannot be read ({error}); give a TOML file.") from error
-    except tomllib.TOMLDecodeError as error:
+        values = read_toml(read_text(path))
+    except OSError as error:
+        raise ConfigError(f"The study settings {path} cannot be read ({error.strerror}); give a TOML file.") from error
+    except ValueError as error:
         raise ConfigError(f"{path} is not valid TOML: {error}.") from error
     return settings_from(values, str(path))
 
@@ -137,11 +136,13 @@ def read_references(path: Path, settings: StudySettings) -> dict[str, Reference]
     Several CSV rows of one episode are its experts, and their mean is the reference. ConfigError.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"The reference scores {path} cannot be read ({error}); give a JSON or CSV file.") from error
+        text = read_text(path)
+    except OSError as error:
+        raise ConfigError(
+            f"The reference scores {path} cannot be read ({error.strerror}); give a JSON or CSV file."
+        ) from error
     try:
-        given = json.loads(text) if path.suffix.lower() == ".json" else _from_csv(text, settings)
+        given = read_json(text) if path.suffix.lower() == ".json" else _from_csv(text, settings)
         checked = {key: _checked(scores, settings) for key, scores in given.items()}
     except (ValueError, TypeError, AttributeError, KeyError, RecursionError, csv.Error) as error:
         raise ConfigError(
@@ -171,7 +172,9 @@ def _checked(scores: Any, settings: StudySettings) -> Reference:
 
 def _from_csv(text: str, settings: StudySettings) -> dict[str, Reference]:
     given: dict[str, dict[str, dict[str, list[float]]]] = {}
-    for row in csv.DictReader(io.StringIO(text)):
+    reader = csv.DictReader(io.StringIO(text))
+    check_columns(reader.fieldnames or ())
+    for row in reader:
         roles = given.setdefault(unmarked(row["pk"]), {})
         for one in settings.dimensions:
             for role in ("0", "1"):
