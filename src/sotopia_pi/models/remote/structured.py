@@ -20,6 +20,7 @@ from typing import Any
 
 from sotopia_pi.models.protocol import JsonSchema, Message, Sampling
 from sotopia_pi.models.remote.complaints import FILTERED, Said
+from sotopia_pi.models.words import apart
 
 #: What a call can do without, under the names by which it is reported; `max_tokens` is renamed and not left out.
 SCHEMA, OBJECT = "json_schema", "json_object"
@@ -156,8 +157,12 @@ def request(
     schema: JsonSchema | None,
     without: frozenset[str] = frozenset(),
 ) -> dict[str, Any]:
-    """The body of a chat-completions request that does without some things."""
-    body: dict[str, Any] = {"model": model, "messages": messages}
+    """The body of a chat-completions request that does without some things.
+
+    No words in it can be taken for the border of a turn.
+    """
+    said = [Message(role=message["role"], content=apart(message["content"])) for message in messages]
+    body: dict[str, Any] = {"model": model, "messages": said}
     parameters = {
         "temperature": sampling.temperature,
         "top_p": sampling.top_p,

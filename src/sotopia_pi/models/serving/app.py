@@ -190,7 +190,8 @@ def _guard(key: str | None) -> Any:
 
     @web.middleware
     async def guard(request: web.Request, handler: _Handler) -> web.StreamResponse:
-        if wanted is not None and request.path != "/health":
+        resource = request.match_info.route.resource  # the page that answers, however its address was written
+        if wanted is not None and (resource is None or resource.canonical != "/health"):
             given = request.headers.get("Authorization", "").encode("utf-8", "surrogateescape")
             if not hmac.compare_digest(given, wanted):
                 sentence = "This server wants its key, as in 'Authorization: Bearer KEY'."
