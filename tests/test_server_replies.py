@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from serving import HELLO, SAMPLING, Clock, ask, client, completion, scripted, serving
 
+from sotopia_pi.config import EndpointConfig
 from sotopia_pi.errors import BudgetError, ConfigError, ModelError, ServiceError
 from sotopia_pi.models.mockserver import USAGES
+from sotopia_pi.models.remote.client import RemoteModel
 from sotopia_pi.models.remote.ledger import Ledger
 from sotopia_pi.models.remote.prices import Price
+from sotopia_pi.models.remote.spec import parse_litellm
+from sotopia_pi.models.remote.through_litellm import LitellmTransport
 
 PRICE = Price(input=100.0, output=100.0)
 
@@ -325,3 +332,34 @@ def test_a_server_that_answered_before_is_given_its_attempts() -> None:
                 assert (await model.complete(HELLO, SAMPLING, 1)).text
 
         asyncio.run(twice())
+
+
+def test_litellm_is_read_in_the_same_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What litellm raises and returns, by a stand-in: a parameter that a provider does not have, a wait, an ending."""
+    monkeypatch.setenv("PROVIDER_API_KEY", "sk-Provider-0123456789")
+    asked: list[dict[str, Any]] = []
+
+    class Said(Exception):
+        def __init__(self, words: str, status: int, **headers: str) -> None:
+            super().__init__(words)
+            self.status_code, self.response = status, SimpleNamespace(headers=headers)
+
+    async def acompletion(**body: Any) -> Any:
+        asked.append(body)
+        if "seed" in body:
+            raise Said("p does not support parameters: ['seed'], for model=m. sk-Provider-0123456789", 400)
+        if len(asked) == 2:
+            raise Said("slow down", 429, **{"retry-after": "7"})
+        sent = completion("It is sk-Provider-0123456789.", "max_tokens", reasoning_content="No.")
+        return SimpleNamespace(model_dump_json=lambda: json.dumps(sent))
+
+    names = dict.fromkeys(("AuthenticationError", "Timeout", "APIConnectionError"), type("Other", (Exception,), {}))
+    stand_in = SimpleNamespace(acompletion=acompletion, exceptions=SimpleNamespace(OpenAIError=Said, **names))
+    monkeypatch.setitem(sys.modules, "litellm", stand_in)
+    ledger, clock = Ledger(), Clock()
+    transport = LitellmTransport(5.0, 10_000)
+    model = RemoteModel(parse_litellm("litellm:p/m"), EndpointConfig(), ledger, clock=clock, transport=transport)
+    reply = ask(model)
+    assert (reply.text, reply.finish) == ("It is ***.", "length")
+    assert stand_in.drop_params is False and ledger.not_sent() == {"p/m": ["seed in 1 of 1 calls"]}
+    assert any(7 <= wait < 8 for wait in clock.slept)

@@ -199,7 +199,7 @@ class RemoteModel:
                 self._ledger.give_back(reserved)
 
     def _read(self, endpoint: Endpoint, status: int, headers: Mapping[str, str], reply: bytes) -> Answer:
-        kind = headers.get("Content-Type", "").partition(";")[0].strip().lower()[:100]
+        kind = one_line(headers.get("Content-Type", "").partition(";")[0].lower())[:100]
         packed = headers.get("Content-Encoding", "").strip().lower()
         if status == 200 and packed not in ("", "identity"):
             raise Failed(
