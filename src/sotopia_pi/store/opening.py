@@ -50,8 +50,9 @@ def open_database(where: Path | str, *, create: bool, wait: float, reading: bool
 
 def _may_be_written(file: Path) -> bool:
     """Whether this process may change a database and what SQLite puts beside it."""
-    beside = [path for path in _beside(file) if path.exists()]
-    return file.stat().st_nlink == 1 and all(os.access(path, os.W_OK) for path in (file, file.parent, *beside))
+    paths = (file, file.parent, *(path for path in _beside(file) if path.exists()))
+    now = os.access in os.supports_effective_ids
+    return file.stat().st_nlink == 1 and all(os.access(path, os.W_OK, effective_ids=now) for path in paths)
 
 
 def _beside(file: Path) -> list[Path]:

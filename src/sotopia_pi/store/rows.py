@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -116,66 +116,41 @@ def read_rating(row: RowMapping) -> Rating:
     return rating
 
 
+#: What stages store of themselves that reports count with: numbers, texts and groups of facts.
+_NUMBERS = """
+    planned completed failed judged judge_failed read read_failed seconds goal n candidates unrated selected calibrated
+    mean_of_candidates mean_of_selected sequences tokens trained_tokens cut turns_dropped dropped pairs action_pairs
+    train test transfer dev safety
+"""
+_FACTS: dict[str, Callable[[Any], bool]] = {
+    **dict.fromkeys(_NUMBERS.split(), lambda value: value is None or _is_number(value)),
+    **dict.fromkeys(("raters", "notes"), lambda value: _all(value, lambda item: isinstance(item, str))),
+    **dict.fromkeys(("saturation", "settings"), lambda value: isinstance(value, dict)),
+    "curve": lambda value: _all(value, _is_point),
+}
+
+
 def read_facts(name: str, facts: Any) -> Row:
-    """The facts of a finished stage. UnreadableRow where what reports count with is no number."""
+    """The facts of a finished stage. UnreadableRow."""
     if not isinstance(facts, dict):
         raise UnreadableRow("stages", [name], "no facts")
-    points = facts.get("curve", [])
-    if not isinstance(points, list) or not all(isinstance(point, dict) for point in points):
-        raise UnreadableRow("stages", [name], "curve")
-    numbers = {key: facts[key] for key in _NUMBERS & facts.keys()}
-    wrong = [key for key, value in numbers.items() if not (value is None or _is_number(value))]
-    wrong += ["curve" for point in points if not all(value is None or _is_number(value) for value in point.values())]
-    wrong += [key for key in _LISTS & facts.keys() if not _is_texts(facts[key])]
-    wrong += [key for key in ("saturation", "settings") if not isinstance(facts.get(key, {}), dict)]
-    if wrong:
-        raise UnreadableRow("stages", [name], wrong[0])
+    for fact, value in facts.items():
+        if fact in _FACTS and not _FACTS[fact](value):
+            raise UnreadableRow("stages", [name], fact)
     return facts
-
-
-#: What pipelines store of a stage: numbers, and lists of texts.
-_NUMBERS = frozenset(
-    [
-        "planned",
-        "completed",
-        "failed",
-        "judged",
-        "judge_failed",
-        "read",
-        "read_failed",
-        "seconds",
-        "goal",
-        "n",
-        "candidates",
-        "unrated",
-        "selected",
-        "mean_of_candidates",
-        "mean_of_selected",
-        "calibrated",
-        "sequences",
-        "tokens",
-        "trained_tokens",
-        "cut",
-        "turns_dropped",
-        "dropped",
-        "pairs",
-        "action_pairs",
-        "train",
-        "test",
-        "transfer",
-        "dev",
-        "safety",
-    ]
-)
-_LISTS = frozenset(("raters", "notes"))
 
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _is_texts(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(item, str) for item in value)
+def _is_point(value: Any) -> bool:
+    """A point of a training curve."""
+    return isinstance(value, dict) and all(number is None or _is_number(number) for number in value.values())
+
+
+def _all(value: Any, fits: Callable[[Any], bool]) -> bool:
+    return isinstance(value, list) and all(map(fits, value))
 
 
 class UnreadableRow(ValueError):
