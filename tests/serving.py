@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import threading
 from collections.abc import Iterator, Sequence
@@ -85,6 +86,23 @@ def completion(content: Any, finish: str = "stop", usage: Any = None, **message:
     """A chat completion as servers send it."""
     choice = {"index": 0, "message": {"role": "assistant", "content": content, **message}, "finish_reason": finish}
     return {"choices": [choice], "usage": usage or {"prompt_tokens": 10, "completion_tokens": 5}}
+
+
+def spelled(key: str) -> list[str]:
+    """A key as texts carry it."""
+    numbers = [ord(char) for char in key]
+    forms = ["\\u{:04x}", "\\u{:04X}", "\\\\u{:04x}", "\\x{:02x}", "%{:02X}", "%25{:02x}", "&#{:d};", "&#x{:x};"]
+    return [
+        key,
+        key.upper(),
+        *("".join(form.format(number) for number in numbers) for form in forms),
+        "\u200b".join(key),
+        "\\u200b".join(key),
+        key.replace("-", "\\u002d"),
+        base64.b64encode(key.encode()).decode(),
+        base64.urlsafe_b64encode(f"user:{key}".encode()).decode(),
+        key.encode().hex(),
+    ]
 
 
 class Clock:

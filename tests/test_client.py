@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from typing import Any
 
 import pytest
@@ -260,22 +259,6 @@ def test_a_server_that_redirects_is_not_followed() -> None:
 def test_a_reply_larger_than_allowed_is_not_read_to_its_end() -> None:
     with serving(fail=1.0, faults=("huge",)) as server, pytest.raises(ServiceError, match="more than 2000 bytes"):
         ask(client(server, reply_bytes=2000, attempts=2))
-
-
-def test_a_key_that_the_server_echoes_is_blotted_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-very-secret")
-    with serving() as server:
-        plain = server._answer
-
-        def answer(body: dict[str, Any], cached: tuple[int, int]) -> Any:
-            reply: Any = plain(body, cached)
-            value = json.loads(reply.body)
-            value["choices"][0]["message"]["content"] = "your key is sk-very-secret"
-            reply.body = json.dumps(value).encode()
-            return reply
-
-        server._answer = answer  # type: ignore[method-assign]
-        assert ask(client(server)).text == "your key is ***"
 
 
 def test_mock_counts_the_prefix_of_the_same_conversation(monkeypatch: pytest.MonkeyPatch) -> None:

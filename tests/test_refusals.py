@@ -1,4 +1,4 @@
-"""What follows from a refusal with status 400 or 422: for the call that it is about, for later calls, for the report."""
+"""What follows from a refusal with status 400 or 422: for that call, for later calls, for the report."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_what_a_server_took_before_takes_more_than_two_refusals_to_be_left_out()
     "said",
     [
         "Unsupported parameter: 'temperature' is not supported with this model.",
-        "Unsupported value: 'temperature' does not support 0.7 with this model. Only the default (1) value is supported.",
+        "Unsupported value: 'temperature' does not support 0.7 with this model. Only the default (1) is supported.",
         "invalid temperature: only 1 is allowed for this model",
         "`temperature` is deprecated for this model.",
         "Unrecognized request argument supplied: temperature",
@@ -130,7 +130,7 @@ def test_a_seed_may_be_unknown(said: Said) -> None:
     ("said", "sampling", "what"),
     [
         ("Give temperature or top_p, not both.", Sampling(0.7, 1.0, 9), "top_p"),
-        ("`temperature` and `top_p` cannot both be specified for this model. Please use only one.", Sampling(1.0, 0.9, 9), "temperature"),
+        ("`temperature` and `top_p` cannot both be given. Please use only one.", Sampling(1.0, 0.9, 9), "temperature"),
         ("temperature and top_p are mutually exclusive", Sampling(0.7, 0.9, 9), "top_p"),
         ("The model does not support both temperature and top_p", Sampling(0.0, 1.0, 9), "top_p"),
         ("seed cannot be used together with temperature", Sampling(0.7, 1.0, 9), "seed"),

@@ -282,7 +282,7 @@ def test_a_world_may_have_no_ties(tmp_path: Path) -> None:
         (json.dumps(PERSON) + "\n{oops}", "line 2, column 2: not valid JSON"),
         (json.dumps(PERSON, indent=1), "line 1, column 2: not valid JSON .*one JSON object per line"),
         ("[" * 100_000, "nested too deeply"),
-        ("[" + "9" * 5000 + "]", "not valid JSON .Exceeds the limit"),
+        ("[" + "9" * 5000 + "]", "not valid JSON .a number in it is too long"),
         ("[3]", "row 1: expected a JSON object with the fields name, age"),
         (json.dumps([PERSON, OTHER | {"hobby": "go"}]), "row 2, field hobby: unknown field; remove it"),
         (json.dumps([PERSON, OTHER | {"age": 17}]), "row 2, field age: characters must be adults; give an age of 18"),

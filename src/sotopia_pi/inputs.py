@@ -92,6 +92,10 @@ def read_json(text: str, constant: Callable[[str], Any] | None = None) -> Any:
         return json.loads(text, object_pairs_hook=_object, parse_constant=constant or _no_constant)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+    except ValueError as error:
+        if "set_int_max_str_digits" in str(error):
+            raise ValueError("a number in it is too long") from None
+        raise
 
 
 def read_toml(text: str) -> dict[str, Any]:
@@ -100,6 +104,10 @@ def read_toml(text: str) -> dict[str, Any]:
         return tomllib.loads(text)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+    except tomllib.TOMLDecodeError:
+        raise
+    except ValueError:
+        raise ValueError("a number in it is too long") from None
 
 
 def check_columns(names: Iterable[str]) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
-import signal
 import sys
 from collections.abc import Sequence
 
@@ -29,6 +27,7 @@ from sotopia_pi.cli import (
     view,
 )
 from sotopia_pi.cli.console import OutputLost, console
+from sotopia_pi.cli.interrupting import INTERRUPTED, SENTENCE, handle_interrupts, was_interrupted
 from sotopia_pi.errors import ServiceError, SotopiaError, StoreError
 from sotopia_pi.printable import flat
 
@@ -51,8 +50,6 @@ VERBS = (
     safety,
     ability,
 )
-#: The exit code of a program that was interrupted from the keyboard, as shells know it.
-INTERRUPTED = 130
 
 
 def parser() -> argparse.ArgumentParser:
@@ -74,15 +71,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     It is 141 where the reader of the output has gone, and 1 where the output cannot be written for another reason.
     """
+    if arguments is None:
+        handle_interrupts()
     with console() as out:
         try:
             try:
                 return _run(parser().parse_args(arguments))
-            except KeyboardInterrupt:
-                if arguments is None:  # this is the whole program: who cannot wait for its threads need not
-                    signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
+            except BaseException as error:
+                if not (isinstance(error, KeyboardInterrupt) or was_interrupted()):
+                    raise
                 print(file=sys.stderr)  # a line of its own, below the "^C" of the terminal
-                _complain("interrupted; what was stored is kept. Run the same command to continue.")
+                _complain(SENTENCE)
                 return INTERRUPTED
             finally:
                 out.finish()

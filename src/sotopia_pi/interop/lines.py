@@ -48,7 +48,7 @@ def read_lines(path: Path) -> Iterator[Line]:
 
 def _read(number: int, raw: bytes) -> Line | None:
     try:
-        text = raw.decode("utf-8").strip(" \t\r\n")
+        text = raw.decode("utf-8").strip(" \t\r\n\ufeff")  # a mark stands within where files were put together
     except UnicodeDecodeError as error:
         return Line(number, problem=f"the line is not UTF-8 (byte {error.start + 1})")
     if not text:

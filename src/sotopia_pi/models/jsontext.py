@@ -106,9 +106,9 @@ class ObjectReader:
             stopped, why = max(error.pos, start + 1), error.msg
         except (ValueError, RecursionError):
             return Found(start, len(self._text), why="too deep, or a number too long")
-        value, end = self._mended(start)
+        mended, closed = self._mended(start)
         near = self._text[max(start, stopped - 10) : stopped + 10]
-        return Found(start, end or stopped, value, f"{why} at character {stopped + 1}, near {near!r}")
+        return Found(start, closed or stopped, mended, f"{why} at character {stopped + 1}, near {near!r}")
 
     def _mended(self, start: int) -> tuple[JsonObject | None, int | None]:
         """The object at `start` without its slips, if that makes one, and where its brackets close, if they do."""
