@@ -75,13 +75,20 @@ class Scenario(Identified):
     `casting` is empty (anybody) or has one entry per role. `check` makes the scenario verified.
     """
 
-    situation: Text = Field(min_length=1)
+    situation: Text
     goals: tuple[Text, ...] = Field(min_length=2)
     relationship: Relationship = Relationship.STRANGER
     casting: tuple[Casting, ...] = ()
     kind: Text
     source: Text
     check: Check | None = Field(default=None, discriminator="kind")
+
+    @field_validator("situation")
+    @classmethod
+    def _situation_is_given(cls, situation: str) -> str:
+        if not situation.strip():
+            raise ValueError("a scenario needs a situation")
+        return situation
 
     @field_validator("goals")
     @classmethod
