@@ -39,6 +39,10 @@ _FORM = "write postgresql+psycopg://user@host:5432/name"
 _LAST_PORT = 65_535
 
 
+#: What SQLAlchemy is told for a SQLite database without a file.
+_IN_MEMORY = (None, "", ":memory:")
+
+
 class Database:
     """Transactions over one engine. `where` is what error sentences call the database."""
 
@@ -46,7 +50,7 @@ class Database:
         """`wait` is how many seconds to wait for another process that writes (SQLite); so is `read_only`."""
         self.where = url.database or str(url) if is_sqlite(url) else url.render_as_string(hide_password=True)
         self.read_only = read_only
-        self.file = Path(url.database).resolve() if is_sqlite(url) and url.database else None
+        self.file = Path(url.database).resolve() if is_sqlite(url) and url.database not in _IN_MEMORY else None
         self.engine = self._connect(url, wait)
         # SQLite's own way of waiting for its one writer is to sleep and try again, and of many threads some starve.
         self._turn = threading.RLock() if is_sqlite(url) else contextlib.nullcontext()
