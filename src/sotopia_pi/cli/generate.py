@@ -64,8 +64,10 @@ def main(given: argparse.Namespace) -> None:
     from tqdm import tqdm
 
     from sotopia_pi.errors import ModelError
+    from sotopia_pi.files import check_plain
     from sotopia_pi.world import generation
 
+    check_plain(given.out)
     people, examples, texts = _people(given), _examples(given), _texts(given)
     index = _index(given, examples)
     settings = _settings(given, people, examples, texts.version)
