@@ -217,7 +217,7 @@ def _sizes(module: Any) -> tuple[int, int]:
     """
     if hasattr(module, "in_features"):
         return int(module.in_features), int(module.out_features)
-    shape = getattr(getattr(module, "weight", None), "shape", ())
+    shape: Any = getattr(getattr(module, "weight", None), "shape", ())
     return (int(shape[0]), int(shape[1])) if len(shape) == 2 else (0, 0)
 
 

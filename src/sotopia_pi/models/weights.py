@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from sotopia_pi.errors import ModelError
+from sotopia_pi.files import give_usual_modes
 from sotopia_pi.models.chat import chat_format
 from sotopia_pi.models.fitting import check_finite, holds_whole_weights, merged
 from sotopia_pi.models.lora import read_json
@@ -246,6 +247,7 @@ def _converted(gguf: Path) -> Path:
         _LOG.info("Converting the weights of %s to safetensors, once; this takes half a minute.", SMOLLM2)
         scratch = Path(tempfile.mkdtemp(dir=target.parent))
         _convert(gguf, scratch)
+        give_usual_modes(scratch)
         try:
             scratch.rename(target)
         except OSError:  # another process converted it meanwhile

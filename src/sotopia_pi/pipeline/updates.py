@@ -62,7 +62,10 @@ def check_learning(run: Run, item: RoundConfig) -> None:
         return
     if base != SMOLLM2:
         form = chat_format(load_tokenizer(base))
-        form.check_trained()
+        try:
+            form.check_trained()
+        except ModelError as error:
+            raise ModelError(f"{base} cannot be trained: {error}") from None
         if item.update == "dpo" and not form.grows:
             raise ModelError(f"{base} cannot learn by preference: its chat template rewrites earlier messages.")
     if settings.tune != "full" and settings.lora_targets != "all-linear":

@@ -16,7 +16,7 @@ import torch
 
 from sotopia_pi.config import TrainingConfig
 from sotopia_pi.errors import TrainingError
-from sotopia_pi.files import scratch_of
+from sotopia_pi.files import give_usual_modes, scratch_of
 from sotopia_pi.models.fitting import adaptable_modules, holds_whole_weights, quiet_peft, shared_modules, with_policy
 from sotopia_pi.models.lora import named_by
 from sotopia_pi.models.packing import use_packed_attention
@@ -72,6 +72,7 @@ def _write(target: Path, fill: Callable[[Path], object], finish: Callable[[Path]
     try:
         fill(scratch)
         finish(scratch)
+        give_usual_modes(scratch)
         shutil.rmtree(target, ignore_errors=True)
         scratch.rename(target)
     except (OSError, SafetensorError) as error:
