@@ -39,9 +39,6 @@ _FORM = "write postgresql+psycopg://user@host:5432/name"
 _LAST_PORT = 65_535
 
 
-#: What SQLAlchemy is told for a SQLite database without a file.
-
-
 class Database:
     """Transactions over one engine. `where` is what error sentences call the database."""
 
