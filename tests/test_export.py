@@ -18,7 +18,7 @@ from support import settings as sets
 
 from sotopia_pi.cli.main import main
 from sotopia_pi.episodes.records import ActionType, Episode, StopReason
-from sotopia_pi.errors import StoreError
+from sotopia_pi.errors import ConfigError, StoreError
 from sotopia_pi.interop.chats import chats
 from sotopia_pi.interop.episodes import import_episodes
 from sotopia_pi.interop.export import export_episodes, export_profiles
@@ -207,8 +207,11 @@ def test_one_stage_alone(store: Store, tmp_path: Path) -> None:
     for stages, ids in (((), ["ep-1", "e1"]), (("import/x",), ["ep-1"]), (("collect/bc",), ["e1"])):
         export_episodes(store, tmp_path / "out.jsonl", stages)
         assert [row["episode_id"] for row in rows(tmp_path / "out.jsonl")] == ids
+    store.add_episode(played(task, [], key="e3", stage="collect/none", stop_reason=None, failure="no server"))
     with pytest.raises(StoreError, match="no completed episodes"):
         export_episodes(store, tmp_path / "none.jsonl", ("collect/none",))
+    with pytest.raises(ConfigError, match=r"no stage 'collect/non'.* did you mean 'collect/none'"):
+        export_episodes(store, tmp_path / "none.jsonl", ("collect/non",))
     assert not (tmp_path / "none.jsonl").exists()
     assert [path.name for path in tmp_path.iterdir() if "partial" in path.name] == []
 

@@ -102,8 +102,7 @@ def write_whole(path: Path, text: str, advice: str = "make room or give another 
         path.parent.mkdir(parents=True, exist_ok=True)
         scratch = fresh_scratch(path)
         try:
-            with scratch.open("x", encoding="utf-8") as file:  # which follows no link
-                file.write(text)
+            scratch.write_text(text, encoding="utf-8")
             scratch.replace(path)
         finally:
             scratch.unlink(missing_ok=True)

@@ -10,6 +10,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -129,7 +130,7 @@ def write(data: ReportData, folder: Path) -> dict[str, Any]:
 def _render(data: ReportData, content: Mapping[str, Any]) -> str:
     policies = list(dict.fromkeys([*(row["policy"] for row in content["evaluations"]), *data.samples]))
     samples = {policy: [_shown(sample) for sample in data.samples.get(policy, ())] for policy in policies}
-    page = environment().get_template("report.html.j2")
+    page = templates().get_template("report.html.j2")
     return page.render(
         report=content,
         css=Markup(shared_css()),
@@ -158,6 +159,12 @@ def environment(*folders: BaseLoader, longest: int = TEXT_LIMIT) -> Environment:
     }
     made.filters |= safety_table.FILTERS
     return made
+
+
+@cache
+def templates() -> Environment:
+    """The templates of reports. Compiling one takes longer than filling it."""
+    return environment()
 
 
 def settings(rated: Sequence[Mapping[str, Any]], compared: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ reading met something it cannot use.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from enum import StrEnum
 from itertools import chain
 from pathlib import Path
 
@@ -54,7 +55,7 @@ def _json(kind: str) -> _Condition:
     )
 
 
-def _one_of(values: type[ActionType] | type[StopReason] | type[Cause]) -> _Condition:
+def _one_of(values: type[StrEnum]) -> _Condition:
     listed = ", ".join(f"'{value.value}'" for value in values)
     return lambda column: f"({_text(column)} AND {column} IN ({listed}))"
 
@@ -81,8 +82,8 @@ _RULES: Mapping[Table, Mapping[str, _Condition]] = {
         **dict.fromkeys(("valid", "reasked"), _truth),
         "action_type": _one_of(ActionType),
         "raw": _optional(_text),
-        "cost": _optional(_amount),
         "cause": _optional(_one_of(Cause)),
+        "cost": _optional(_amount),
     },
     schema.RATINGS: {
         **dict.fromkeys(("role", "sample"), _count),

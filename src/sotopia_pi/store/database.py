@@ -39,6 +39,9 @@ _FORM = "write postgresql+psycopg://user@host:5432/name"
 _LAST_PORT = 65_535
 
 
+#: What SQLAlchemy is told for a SQLite database without a file.
+
+
 class Database:
     """Transactions over one engine. `where` is what error sentences call the database."""
 
@@ -46,12 +49,14 @@ class Database:
         """`wait` is how many seconds to wait for another process that writes (SQLite); so is `read_only`."""
         self.where = url.database or str(url) if is_sqlite(url) else url.render_as_string(hide_password=True)
         self.read_only = read_only
-        self.file = Path(url.database).resolve() if is_sqlite(url) and url.database else None
+        self.file = file_of(url)
         self.engine = self._connect(url, wait)
         # SQLite's own way of waiting for its one writer is to sleep and try again, and of many threads some starve.
         self._turn = threading.RLock() if is_sqlite(url) else contextlib.nullcontext()
         self._writing = self.engine.execution_options(immediate=True)
         self._place: Place | None = None
+        #: Keeps the log from being removed, which SQLite does when the last connection is closed.
+        self._anchor: sqlite3.Connection | None = None
         self._session: Session | None = None
         self._stored = 0
 
@@ -132,7 +137,17 @@ class Database:
     def keep_place(self) -> None:
         """From now on the file must be where it is."""
         if self.file is not None:
+            if not self.read_only:
+                self._anchor = sqlite3.connect(self.file, check_same_thread=False)
+                self._anchor.execute("SELECT count(*) FROM sqlite_master").close()
             self._place = Place.of(self.file)
+
+    def close(self) -> None:
+        """Closes every connection; a SQLite file is complete then, also while others have it open."""
+        self.checkpoint()
+        self.engine.dispose()
+        if self._anchor is not None:
+            self._anchor.close()
 
     def check_place(self) -> None:
         """StoreError when the file is no longer where it was opened."""
@@ -173,12 +188,9 @@ class Database:
 
         What cannot be brought there now stays in the log.
         """
-        if self.file is not None and not self.read_only:
-            with (
-                contextlib.suppress(sqlite3.Error, SQLAlchemyError),
-                contextlib.closing(self.engine.raw_connection()) as connection,
-            ):
-                connection.cursor().execute("PRAGMA wal_checkpoint(PASSIVE)").close()
+        if self._anchor is not None:
+            with contextlib.suppress(sqlite3.Error):
+                self._anchor.execute("PRAGMA wal_checkpoint(PASSIVE)").close()
 
     def use_wal(self) -> None:
         """Puts a SQLite file into WAL mode, where readers and a writer do not wait for each other."""
@@ -232,6 +244,11 @@ def check_complete(where: str, held: int, stored: int) -> None:
             f"{where} holds {held} of the {stored} transactions that were stored in it: {Path(where).name}-wal beside "
             f"it is missing or damaged; put it back, or remove {LOCK} to go on without what is lost"
         )
+
+
+def file_of(url: URL) -> Path | None:
+    """Where a database is a file; None for a server's, and for one in memory."""
+    return Path(url.database).resolve() if is_sqlite(url) and url.database not in (None, "", ":memory:") else None
 
 
 def is_sqlite(url: URL) -> bool:

@@ -10,7 +10,7 @@ from sqlalchemy import URL
 
 from sotopia_pi.errors import StoreError
 from sotopia_pi.files import check_plain
-from sotopia_pi.store.database import Database, is_sqlite, log_of, parse_url
+from sotopia_pi.store.database import Database, file_of, log_of, parse_url
 from sotopia_pi.store.migrations import MIGRATIONS, migrate_once, stored_version
 
 #: How a rollback journal ends that names another file, which SQLite would open, and remove in the end.
@@ -20,7 +20,7 @@ _NAMES_ANOTHER = bytes.fromhex("d9d505f920a163d7")
 def open_database(where: Path | str, *, create: bool, wait: float, reading: bool) -> Database:
     """The SQLite file `where` or the database at a URL, its schema up to date; as `Store.open` describes it."""
     url = parse_url(where)
-    file = Path(url.database).resolve() if is_sqlite(url) and url.database else None
+    file = file_of(url)
     if file is not None:
         if not file.exists():
             if not create:
@@ -43,7 +43,7 @@ def open_database(where: Path | str, *, create: bool, wait: float, reading: bool
         database.check()
         database.keep_place()
     except StoreError:
-        database.engine.dispose()
+        database.close()
         raise
     return database
 

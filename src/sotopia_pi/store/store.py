@@ -87,8 +87,7 @@ class Store:
 
     def close(self) -> None:
         """Closes every connection; a SQLite file is complete then, also while others have it open."""
-        self._database.checkpoint()
-        self._database.engine.dispose()
+        self._database.close()
 
     def __enter__(self) -> Self:
         """The store itself."""

@@ -12,7 +12,7 @@ from typing import Any
 from markupsafe import Markup
 
 from sotopia_pi.evaluation.bias.wording import called
-from sotopia_pi.evaluation.report import environment
+from sotopia_pi.evaluation.report import templates
 from sotopia_pi.evaluation.table import align
 from sotopia_pi.evaluation.theme import shared_css
 from sotopia_pi.evaluation.trust.sections import Section, Table
@@ -32,7 +32,7 @@ _NOTE = (
 
 def bias_page(content: Mapping[str, Any]) -> str:
     """The page of what bias.json holds."""
-    page = environment().get_template("bias.html.j2")
+    page = templates().get_template("bias.html.j2")
     return page.render(bias=content, sections=sections(content), css=Markup(shared_css()))
 
 

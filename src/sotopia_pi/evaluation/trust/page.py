@@ -11,7 +11,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from sotopia_pi.evaluation.report import environment
+from sotopia_pi.evaluation.report import templates
 from sotopia_pi.evaluation.table import align
 from sotopia_pi.evaluation.theme import shared_css
 from sotopia_pi.evaluation.trust.sections import Section, sections
@@ -22,7 +22,7 @@ _CELL = 44
 
 def audit_page(content: Mapping[str, Any]) -> str:
     """The page of what audit.json holds."""
-    page = environment().get_template("audit.html.j2")
+    page = templates().get_template("audit.html.j2")
     return page.render(audit=content, sections=sections(content), css=Markup(shared_css()))
 
 
