@@ -14,6 +14,7 @@ from pathlib import Path
 from sqlalchemy import Connection, Table
 
 from sotopia_pi.episodes.records import ActionType, StopReason
+from sotopia_pi.models.answers import Cause
 from sotopia_pi.store import schema
 
 #: Bytes of a database that is looked through at every opening; it takes about 30 ms per MB.
@@ -53,7 +54,7 @@ def _json(kind: str) -> _Condition:
     )
 
 
-def _one_of(values: type[ActionType] | type[StopReason]) -> _Condition:
+def _one_of(values: type[ActionType] | type[Cause] | type[StopReason]) -> _Condition:
     listed = ", ".join(f"'{value.value}'" for value in values)
     return lambda column: f"({_text(column)} AND {column} IN ({listed}))"
 
@@ -81,6 +82,7 @@ _RULES: Mapping[Table, Mapping[str, _Condition]] = {
         "action_type": _one_of(ActionType),
         "raw": _optional(_text),
         "cost": _optional(_amount),
+        "cause": _optional(_one_of(Cause)),
     },
     schema.RATINGS: {
         **dict.fromkeys(("role", "sample"), _count),

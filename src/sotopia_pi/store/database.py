@@ -46,7 +46,8 @@ class Database:
         """`wait` is how many seconds to wait for another process that writes (SQLite); so is `read_only`."""
         self.where = url.database or str(url) if is_sqlite(url) else url.render_as_string(hide_password=True)
         self.read_only = read_only
-        self.file = Path(url.database).resolve() if is_sqlite(url) and url.database else None
+        named = url.database if is_sqlite(url) and url.database != ":memory:" else None
+        self.file = Path(named).resolve() if named else None
         self.engine = self._connect(url, wait)
         # SQLite's own way of waiting for its one writer is to sleep and try again, and of many threads some starve.
         self._turn = threading.RLock() if is_sqlite(url) else contextlib.nullcontext()
