@@ -111,12 +111,12 @@ method = "bc"
         (THINKS, [], "cannot be trained: .* writes a reply otherwise than it asks for one"),
         (CHATML.replace(CONTENT, ""), [], "cannot be used: .* leaves out or changes"),
         (REWRITES, ['rounds.0.update="dpo"'], "cannot learn by preference"),
-        (CHATML, ['training.lora_targets=["q_proj","v_porj"]'], r"names v_porj \(did you mean v_proj\?\).* it has"),
-        (CHATML, ['training.lora_targets="zzz"'], "names zzz, which this model does not have; it has down_proj"),
+        (CHATML, ['training.lora_targets=["q_proj","v_porj"]'], r"no v_porj \(did you mean v_proj\?\); its"),
+        (CHATML, ['training.lora_targets="zzz"'], "has no zzz; its modules are down_proj"),
         (CHATML, ["training.lora_targets=[]"], "names nothing to adapt"),
-        (CHATML, ['rounds.0.train.lora_targets=["embed_tokens"]'], r"names embed_tokens, and .* two places \(tied"),
-        (CHATML, ['training.lora_targets=["q_proj", "lm_head"]'], r"names lm_head, and .* two places \(tied"),
-        (CHATML, ['training.lora_targets="lm_head"', "training.lora_layers=2"], "in none of the last 2 layers"),
+        (CHATML, ['rounds.0.train.lora_targets=["embed_tokens"]'], "weights of embed_tokens in two places"),
+        (CHATML, ['training.lora_targets=["q_proj", "lm_head"]'], "weights of lm_head in two places"),
+        (CHATML, ['training.lora_targets="lm_head"', "training.lora_layers=2"], "lm_head is in none of the last 2"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_trained_is_refused_before_anything_is_played(

@@ -72,14 +72,13 @@ def check_fit(model: Any, folder: Path, name: str) -> None:
             raise _misfit(folder, name, f"its {module} has rank {rank}, and its config says {said}")
         adapted.add(module)
     _check_named(settings, folder, name, modules, adapted)
-    saved = list(named_by(settings.modules_to_save or (), modules))
-    for module in saved:
-        if not any(key.removeprefix(_PREFIX).startswith(f"{module}.") for key in _keys(folder)):
+    keys = [key.removeprefix(_PREFIX) for key in _keys(folder)]
+    for module in sorted(named_by(settings.modules_to_save or (), modules)):
+        if not any(key.startswith(f"{module}.") for key in keys):
             raise _misfit(folder, name, f"it has no weights for the base's {module}")
-    changed = {*adapted, *saved}
-    twice = sorted(m for m in shared_modules(model) if any(f"{m}.".startswith(f"{changing}.") for changing in changed))
-    if twice:
-        raise _misfit(folder, name, f"it changes {twice[0]}, whose weights the base uses in a second place")
+    for module in sorted(shared_modules(model)):
+        if any(key.startswith(f"{module}.") for key in keys):
+            raise _misfit(folder, name, f"it changes {module}, whose weights the base uses in a second place")
 
 
 def _check_named(settings: LoraSettings, folder: Path, name: str, modules: dict[str, Any], adapted: set[str]) -> None:
@@ -133,19 +132,23 @@ def with_policy(model: Any, folder: Path, name: str, trainable: bool = False) ->
             adapted = PeftModel.from_pretrained(
                 model, str(folder), config=_config(folder, model), is_trainable=trainable
             )
-        missing = set(get_peft_model_state_dict(adapted, save_embedding_layers=False)) - keys
+        own = set(get_peft_model_state_dict(adapted, save_embedding_layers=False))
     except (ValueError, RuntimeError, LookupError, TypeError, AttributeError, OSError, SafetensorError) as error:
-        first = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise _misfit(folder, name, first.rstrip(".")) from error
-    if missing:
-        module = sorted(missing)[0].removeprefix(_PREFIX)
-        raise _misfit(folder, name, f"it has no weights for the base's {module}")
+        raise _misfit(folder, name, _first_line(error)) from error
+    for key in sorted(own ^ keys):
+        if key in own or key not in adapted.state_dict():
+            what = "has no weights for" if key in own else "has weights without a place, for"
+            raise _misfit(folder, name, f"it {what} the base's {key.removeprefix(_PREFIX)}")
     return adapted
 
 
 def merged(model: Any, folder: Path, name: str) -> Any:
     """`model`, called `name`, with the adapter in `folder` merged into its weights. ModelError when it does not fit."""
-    made = with_policy(model, folder, name).merge_and_unload()
+    adapted = with_policy(model, folder, name)
+    try:
+        made = adapted.merge_and_unload()
+    except (ValueError, RuntimeError, AttributeError) as error:  # which not every kind of layer can
+        raise _misfit(folder, name, _first_line(error)) from None
     check_finite(made, f"The base {name} with the adapter in {folder}")
     return made
 
@@ -219,6 +222,10 @@ def _sizes(module: Any) -> tuple[int, int]:
         return int(module.in_features), int(module.out_features)
     shape: Any = getattr(getattr(module, "weight", None), "shape", ())
     return (int(shape[0]), int(shape[1])) if len(shape) == 2 else (0, 0)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
 
 
 def _misfit(folder: Path, name: str, why: str) -> ModelError:

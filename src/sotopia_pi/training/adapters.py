@@ -114,27 +114,28 @@ def check_targets(model: Any, settings: TrainingConfig) -> None:
     known, twice = adaptable_modules(model), shared_modules(model)
     layers = _last_layers(model, settings.lora_layers)
     names = _targets(model, settings.lora_targets)
-    if not names:
-        raise TrainingError('training.lora_targets names nothing to adapt; name modules, or set it to "all-linear".')
+    why = "" if names else 'it names nothing to adapt; name modules, or set it to "all-linear".'
     for name in names:
         adapted = set(named_by({name}, known, frozenset(layers) if layers else None))
         if not adapted:
-            raise TrainingError(_no_target(name, known, settings))
-        if adapted & twice:
-            raise TrainingError(
-                f"training.lora_targets names {name}, and this model uses its weights in two places (tied embeddings): "
-                "what is played would not be what was trained. Leave it out."
+            why = why or _no_target(name, known, settings)
+        elif adapted & twice:
+            why = why or (
+                f"the model uses the weights of {name} in two places (tied embeddings), so what is played would not be "
+                "what was trained; leave it out."
             )
+    if why:
+        raise TrainingError(f"training.lora_targets does not fit the model: {why}")
 
 
 def _no_target(name: str, known: Sequence[str], settings: TrainingConfig) -> str:
     """What to say of a name that no layer has."""
     there = sorted({module.rpartition(".")[2] for module in known})
     if name in there:
-        return f"training.lora_targets names {name}, which is in none of the last {settings.lora_layers} layers."
+        return f"{name} is in none of the last {settings.lora_layers} layers; leave it out, or set lora_layers = 0."
     near = get_close_matches(name, [*there, "all-linear"], n=1)
     meant = f" (did you mean {near[0]}?)" if near else ""
-    return f"training.lora_targets names {name}{meant}, which this model does not have; it has {', '.join(there)}."
+    return f"it has no {name}{meant}; its modules are {', '.join(there)}."
 
 
 def _last_layers(model: Any, count: int) -> list[int] | None:
