@@ -127,7 +127,7 @@ class Database:
     def _wrong_row(self) -> str | None:
         if self.file is None:
             return None
-        with contextlib.suppress(SQLAlchemyError), self.engine.begin() as connection:
+        with contextlib.suppress(SQLAlchemyError, *_UNREADABLE), self.engine.begin() as connection:
             return wrong_row(connection)
         return None
 
