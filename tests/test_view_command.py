@@ -42,6 +42,14 @@ def started(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
     yield found
 
 
+def test_who_sends_a_link_on_does_not_send_the_token(
+    run: Path, started: list[Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["view", str(run), "--port", "0"])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].split("behind ")[1] == str(started[0].base_url) and "token" not in "".join(lines[1:])
+
+
 def printed(capsys: pytest.CaptureFixture[str]) -> str:
     """The link that the command printed."""
     found = re.search(r"^open +(\S+)$", capsys.readouterr().out, re.MULTILINE)
