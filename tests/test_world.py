@@ -136,6 +136,17 @@ def test_every_starter_scenario_can_be_cast_with_two_pairs(scenario: Scenario) -
     assert len({frozenset(person.name for person in task.characters) for task in tasks}) >= 2
 
 
+def test_a_copy_with_other_values_has_an_id_of_its_own() -> None:
+    for record, update in (
+        (WORLD.characters[0], {"secret": "None."}),
+        (OPEN[0], {"goals": ("One.", "Two.")}),
+        (cast(OPEN[0], WORLD.characters, WORLD.ties, 0)[0], {"scenario": OPEN[1]}),
+    ):
+        before = record.id
+        made = record.model_copy(update=update)
+        assert made.id == type(record).model_validate(made.model_dump()).id != before == record.id
+
+
 # Casting
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from functools import cached_property
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict
 
@@ -57,3 +58,9 @@ class Identified(Record):
     def id(self) -> str:
         """Content hash: the same record has the same id in every run and on every machine."""
         return content_hash(self.model_dump(mode="json"))
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy with other values, and so with another id."""
+        made = super().model_copy(update=update, deep=deep)
+        made.__dict__.pop("id", None)  # it was copied with the values where it had been computed
+        return made
