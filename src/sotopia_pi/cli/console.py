@@ -51,7 +51,7 @@ class Console:
     def __init__(self, stream: TextIO | None, vital: bool) -> None:
         self._stream = stream
         self._vital = vital
-        self._missed = False
+        self._lost: OutputLost | None = None
 
     def write(self, text: str) -> int:
         """Writes a text as this console can show it."""
@@ -78,10 +78,10 @@ class Console:
             self._do(None)
 
     def finish(self) -> None:
-        """Flushes. OutputLost too where something was to be printed and the output had been closed from the start."""
+        """Flushes. OutputLost too where something was to be printed and the output had been closed before."""
         self.flush()
-        if self._missed and self._vital:
-            raise OutputLost("it is closed")
+        if self._lost is not None and self._vital:
+            raise self._lost
 
     def can_show(self, char: str) -> bool:
         """Whether the console's encoding has a character."""
@@ -114,7 +114,7 @@ class Console:
     def _do(self, what: str | bytes | None, stream: Any = None) -> None:
         """Writes to the stream, or flushes it."""
         if self._stream is None:
-            self._missed = True
+            self._lost = self._lost or OutputLost("it is closed")
             return
         try:
             if what is None:
@@ -126,9 +126,10 @@ class Console:
             broken, self._stream = self._stream, None
             with suppress(OSError, ValueError, AttributeError):  # or Python complains once more when it ends
                 os.dup2(os.open(os.devnull, os.O_WRONLY), broken.fileno())
+            unread = getattr(error, "errno", None) == errno.EPIPE
+            self._lost = OutputLost(None if unread else getattr(error, "strerror", None) or str(error))
             if self._vital:
-                closed = getattr(error, "errno", None) == errno.EPIPE
-                raise OutputLost(None if closed else getattr(error, "strerror", None) or str(error)) from None
+                raise self._lost from None
 
     def _shown(self, text: str) -> str:
         moves = _MOVES.match(text)
