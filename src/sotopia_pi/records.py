@@ -4,10 +4,33 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
+from collections.abc import Mapping
 from functools import cached_property
-from typing import Any
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict
+
+#: NUL and halves of surrogate pairs, which JSON can write but tokenizers or databases cannot take.
+NOT_TEXT = re.compile("[\x00\ud800-\udfff]")
+
+
+def _text(value: str) -> str:
+    if NOT_TEXT.search(value):
+        raise ValueError("the text holds NUL or half of a surrogate pair, which is no character")
+    return value
+
+
+def _name(value: str) -> str:
+    if not value.strip() or value.splitlines() != [value]:
+        raise ValueError("a name is one line and not empty")
+    return value
+
+
+#: A text that prompts, databases and files can hold as it is.
+Text = Annotated[str, AfterValidator(_text)]
+#: What somebody is called in every prompt.
+Name = Annotated[Text, AfterValidator(_name)]
 
 
 def content_hash(value: Any) -> str:
@@ -23,9 +46,9 @@ def derive_seed(*parts: object) -> int:
 
 
 class Record(BaseModel):
-    """A frozen record; unknown fields are refused."""
+    """A frozen record; unknown fields are refused, numbers are finite."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Identified(Record):
@@ -35,3 +58,9 @@ class Identified(Record):
     def id(self) -> str:
         """Content hash: the same record has the same id in every run and on every machine."""
         return content_hash(self.model_dump(mode="json"))
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy with other values, and so with another id."""
+        made = super().model_copy(update=update, deep=deep)
+        made.__dict__.pop("id", None)  # it was copied with the values where it had been computed
+        return made

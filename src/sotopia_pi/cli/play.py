@@ -7,6 +7,7 @@ import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sotopia_pi.cli.numbers import seed, whole
 from sotopia_pi.cli.run import add_budget
 from sotopia_pi.errors import SotopiaError
 
@@ -47,11 +48,11 @@ def add(verbs: Any) -> None:
     )
     option("--task", metavar="ID", help="the task, by its id or the beginning of it (default: drawn from the group)")
     option("--group", metavar="NAME", help="draw the task from this group (default: test, the held-out ones)")
-    option("--role", type=int, default=0, metavar="N", help="the role you play: 0 begins (default), 1 answers")
+    option("--role", type=whole(), default=0, metavar="N", help="the role you play: 0 begins (default), 1 answers")
     help_ = "whom you play with: a policy of the run, base, expert, partner (default), or a model such as openai:MODEL"
     option("--with", dest="opponent", default="partner", metavar="NAME|SPEC", help=help_)
     option("--name", default="me", help="the pseudonym under which you are stored (letters, digits, -; default: me)")
-    option("--seed", type=int, metavar="S", help="draws the task and the model's replies (default: by chance)")
+    option("--seed", type=seed, metavar="S", help="draws the task and the model's replies (default: by chance)")
     help_ = "the run directory of a task of the starter world (default: runs/play)"
     option("--out", type=Path, metavar="DIR", help=help_)
     add_budget(verb)

@@ -8,6 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sotopia_pi.cli.console import print_json
+from sotopia_pi.printable import flat
+
 if TYPE_CHECKING:
     from sotopia_pi.training.lineage import Lineage
 
@@ -65,12 +68,12 @@ def show(given: argparse.Namespace) -> None:
     examples = [{"episode": episode, "role": role} for episode, role in read_examples(folder)] if given.examples else []
     if given.json:
         facts = {**lineage.model_dump(mode="json"), "folder": str(folder), "chain": chain}
-        print(json.dumps({**facts, **({"examples": examples} if given.examples else {})}, indent=1))
+        print_json({**facts, **({"examples": examples} if given.examples else {})})
         return
     for line in _shown(lineage, chain):
-        print(line)
+        print(flat(line))
     for item in examples:
-        print(f"  {item['episode']}  role {item['role']}")
+        print(flat(f"  {item['episode']}  role {item['role']}"))
 
 
 def _shown(lineage: Lineage, chain: list[str]) -> Iterator[str]:

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sotopia_pi.cli.numbers import whole
 from sotopia_pi.cli.run import add_budget
 
 if TYPE_CHECKING:
@@ -41,7 +42,9 @@ def add(verbs: Any) -> None:
             verb.add_argument("--judge", metavar="SPEC", help="a model that rates all dimensions, as in judge.model")
             help_ = "by its reply, or by the probabilities of a local model (default: reply, or the config's)"
             verb.add_argument("--method", choices=["reply", "likelihood"], help=help_)
-            verb.add_argument("--samples", type=int, metavar="N", help="ratings per episode by the judge (default: 1)")
+            verb.add_argument(
+                "--samples", type=whole(), metavar="N", help="ratings per episode by the judge (default: 1)"
+            )
             verb.add_argument("--retry-failed", action="store_true", help="ask the judge again where its rating failed")
         if name == "evaluate":
             _add_benchmark(verb)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from sotopia_pi.cli.console import print_data
+from sotopia_pi.cli.numbers import seed, whole
 
 if TYPE_CHECKING:
     from sotopia_pi.store import Store
@@ -51,15 +53,15 @@ def _add_create(what: Any) -> None:
     help_ = "episodes of this stage, such as evaluate/base; may be repeated (default: all)"
     verb.add_argument("--stage", action="append", default=[], metavar="STAGE", help=help_)
     verb.add_argument("--policies", default="", metavar="A,B", help="only episodes that one of these played")
-    verb.add_argument("--n", type=int, metavar="N", help="how many episodes, drawn at random (default: all)")
-    verb.add_argument("--seed", type=int, default=1, metavar="SEED", help="for the draw (default: %(default)s)")
+    verb.add_argument("--n", type=whole(), metavar="N", help="how many episodes, drawn at random (default: all)")
+    verb.add_argument("--seed", type=seed, default=1, metavar="SEED", help="for the draw (default: %(default)s)")
     verb.add_argument("--keys", type=Path, metavar="FILE", help="a file with episode keys, one a line, instead")
     verb.add_argument("--reference", type=Path, metavar="FILE", help="reference scores of a qualification, JSON or CSV")
     help_ = "take the reference scores from this rater's ratings"
     verb.add_argument("--reference-rater", metavar="RATER", help=help_)
     help_ = "of this episode; may be repeated (default: the first --reference-n that were rated)"
     verb.add_argument("--reference-episode", action="append", default=[], metavar="KEY", help=help_)
-    verb.add_argument("--reference-n", type=int, default=1, metavar="N", help="(default: %(default)s)")
+    verb.add_argument("--reference-n", type=whole(), default=1, metavar="N", help="(default: %(default)s)")
     help_ = "keep the study in this database, with copies of its episodes; the URL of a PostgreSQL database, or a file"
     verb.add_argument("--database", metavar="URL", help=help_)
     verb.add_argument("--with-ratings", action="store_true", help="copy the ratings that there are, too")
@@ -153,11 +155,12 @@ def _references(given: argparse.Namespace, store: Store, settings: StudySettings
 
 def _lines(path: Path) -> list[str]:
     from sotopia_pi.errors import ConfigError
+    from sotopia_pi.inputs import read_text
 
     try:
-        return path.read_text(encoding="utf-8").split()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"The file of keys {path} cannot be read ({error}); give one key a line.") from error
+        return read_text(path).split()
+    except OSError as error:
+        raise ConfigError(f"The file of keys {path} cannot be read ({error.strerror}); give one key a line.") from error
 
 
 def _list(store: Store) -> None:
@@ -200,7 +203,7 @@ def _print_agreement(now: Status) -> None:
 
 
 def _export(given: argparse.Namespace, store: Store) -> None:
-    from sotopia_pi.errors import StoreError
+    from sotopia_pi.interop.files import new_file
     from sotopia_pi.studies.choosing import find
     from sotopia_pi.studies.export import export_csv, export_jsonl
 
@@ -208,12 +211,9 @@ def _export(given: argparse.Namespace, store: Store) -> None:
     jsonl = given.out is not None and given.out.suffix.lower() in (".jsonl", ".json")
     lines = (export_jsonl if jsonl else export_csv)(store, study, tests=given.qualification)
     if given.out is None:
-        sys.stdout.writelines(lines)
+        print_data(lines)
         return
-    try:
-        with given.out.open("w", encoding="utf-8", newline="") as file:
-            written = sum(1 for line in lines if file.write(line))
-    except OSError as error:
-        raise StoreError(f"{given.out} cannot be written ({error.strerror}); give another --out.") from error
+    with new_file(given.out) as scratch, scratch.open("w", encoding="utf-8", newline="") as file:
+        written = sum(1 for line in lines if file.write(line))
     if not given.quiet:
         print(f"{given.out}: {written - (0 if jsonl else 1)} submissions")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tomllib
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -11,27 +10,32 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from sotopia_pi.config.places import placed
 from sotopia_pi.config.run import Config
 from sotopia_pi.config.section import explain
 from sotopia_pi.errors import ConfigError
+from sotopia_pi.inputs import read_text, read_toml
 
 
 def load(path: Path | None, overrides: Sequence[str] = ()) -> Config:
-    """The config in `path` (None: the bundled demo) with `key=value` overrides. ConfigError names what is wrong."""
+    """The config in `path` (None: the bundled demo) with `key=value` overrides, and full paths for what it names.
+
+    ConfigError names what is wrong.
+    """
     if path is None:
         text, where = (files("sotopia_pi") / "demo.toml").read_text(encoding="utf-8"), "the bundled demo"
     else:
         try:
-            text, where = path.read_text(encoding="utf-8"), str(path)
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"The config {path} cannot be read ({error}); give a TOML file.") from error
+            text, where = read_text(path), str(path)
+        except OSError as error:
+            raise ConfigError(f"The config {path} cannot be read ({error.strerror}); give a TOML file.") from error
     try:
-        values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        values = read_toml(text)
+    except ValueError as error:
         raise ConfigError(f"{where} is not valid TOML: {error}.") from error
     for override in overrides:
         _override(values, override)
-    return parse(values, where)
+    return placed(parse(values, where))
 
 
 def parse(values: Mapping[str, Any], where: str) -> Config:
@@ -49,8 +53,8 @@ def _override(values: dict[str, Any], override: str) -> None:
     if not equals or not key.strip():
         raise ConfigError(f"--set needs key=value, not {override!r}; for example --set training.epochs=1.")
     try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+        value = read_toml(f"value = {text}")["value"]
+    except ValueError:
         value = text
     *parents, last = key.strip().split(".")
     at: Any = values
@@ -68,7 +72,7 @@ _FREE: Any = {"runtime": True, "endpoint": True, "safety": {"words", "language",
 
 def differences(stored: Config, given: Config) -> list[str]:
     """The settings in which two configs disagree, as "key: stored → given", but for those that change no episode."""
-    a, b = (_flat(config.model_dump(mode="json", exclude=_FREE)) for config in (stored, given))
+    a, b = (_flat(placed(config).model_dump(mode="json", exclude=_FREE)) for config in (stored, given))
     return [f"{key}: {a.get(key)} → {b.get(key)}" for key in sorted(a.keys() | b.keys()) if a.get(key) != b.get(key)]
 
 

@@ -13,12 +13,13 @@ from sotopia_pi.episodes.records import Episode
 from sotopia_pi.errors import StoreError
 from sotopia_pi.evaluation import matchups
 from sotopia_pi.evaluation.audit import Audited
+from sotopia_pi.evaluation.causes import render_invalid
 from sotopia_pi.evaluation.records import Result
 from sotopia_pi.evaluation.safety_table import render_safety
 from sotopia_pi.evaluation.samples import choose, sample
 from sotopia_pi.pipeline.safety import evaluate_safety
 from sotopia_pi.pipeline.safety import stage as safety_stage
-from sotopia_pi.pipeline.stages import Facts, need, once, policies, say_judged
+from sotopia_pi.pipeline.stages import Facts, invalid_in, need, once, policies, say_invalid, say_judged
 from sotopia_pi.pipeline.updates import versions
 from sotopia_pi.pipeline.watching import Watch, watch_stage
 from sotopia_pi.ratings.verifier import VERIFIER
@@ -43,6 +44,7 @@ def evaluate(run: Run) -> dict[str, Facts]:
         facts[policy] = once(run, matchups.stage(policy), work)
         run.say(f"evaluate   {policy}: {facts[policy]['completed']} episodes, {facts[policy]['failed']} failed")
         say_judged(run, matchups.stage(policy), facts[policy])
+        say_invalid(run, matchups.stage(policy))
     evaluate_safety(run)
     return facts
 
@@ -76,13 +78,18 @@ def report(run: Run) -> Facts:
             samples={policy: chosen for policy, chosen in samples.items() if chosen},
             audited=audited,
             safety=watch.summary(policies(run)),
+            invalid=invalid_in(run, map(matchups.stage, policies(run))),
         ),
         run.folder,
     )
     run.say("\n" + evaluation.render_table(content["evaluations"], content["comparisons"], content["audit"]))
+    if content["invalid"]:
+        run.say("\n" + render_invalid(content["invalid"]))
     run.say("\n" + render_safety(content["safety"]))
     if run.ledger.facts():
         run.say(f"\nspent      {run.ledger}")
+    for model, missing in run.ledger.not_sent().items():
+        run.say(f"not sent   {model}: {', '.join(missing)}")
     run.say(f"\nreport     {run.folder / 'report.html'}")
     return content
 
@@ -153,6 +160,7 @@ def _run_facts(run: Run, stages: dict[str, Facts]) -> Facts:
         "tasks": {name: stages.get("tasks", {}).get(name, 0) for name in ("train", "test", "transfer")},
         "versions": versions(),
         "spending": run.ledger.facts(),
+        "not_sent": run.ledger.not_sent(),
         "seconds": seconds,
         "seconds_total": round(sum(seconds.values()), 1),
     }

@@ -10,7 +10,7 @@ from sotopia_pi.config import EXPERT, JudgeConfig, RoundConfig, by_people
 from sotopia_pi.episodes.people import is_human
 from sotopia_pi.episodes.play import Plan
 from sotopia_pi.errors import ConfigError, TrainingError
-from sotopia_pi.pipeline.stages import Facts, need, once, say_judged, stage_of
+from sotopia_pi.pipeline.stages import Facts, need, once, say_invalid, say_judged, stage_of
 from sotopia_pi.ratings.records import Rating
 from sotopia_pi.ratings.safety.judge import SAFETY
 from sotopia_pi.ratings.verifier import VERIFIER, verify
@@ -56,6 +56,7 @@ def collect(run: Run, item: RoundConfig) -> Facts:
     played = f"imported episodes ({item.episodes})" if item.episodes else f"episodes of {player} with itself"
     played = "episodes that people played" if by_people(item.episodes) else played
     run.say(f"collect    {item.name}: {facts['completed']} {played}, {facts['failed']} failed")
+    say_invalid(run, stage_of(item))
     return facts
 
 

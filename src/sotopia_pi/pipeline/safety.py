@@ -17,7 +17,7 @@ from sotopia_pi.episodes.play import Plan
 from sotopia_pi.episodes.records import Episode
 from sotopia_pi.errors import ConfigError
 from sotopia_pi.models.protocol import Sampling
-from sotopia_pi.pipeline.stages import Facts, once, policies
+from sotopia_pi.pipeline.stages import Facts, once, policies, say_invalid
 from sotopia_pi.ratings.judge import rate_all
 from sotopia_pi.ratings.opening import judge_model
 from sotopia_pi.ratings.records import Rating
@@ -84,6 +84,7 @@ def evaluate_safety(run: Run) -> None:
 
         facts = once(run, stage(policy), work)
         run.say(f"safety     {policy}: {facts['completed']} episodes with a harmful goal, {facts['failed']} failed")
+        say_invalid(run, stage(policy))
 
 
 def read(run: Run, name: str, judge: JudgeConfig | None = None, retry_failed: bool = False) -> Facts:

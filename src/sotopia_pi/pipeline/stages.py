@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from sotopia_pi import judging
 from sotopia_pi.config import BASE, EXPERT, RoundConfig
 from sotopia_pi.errors import ConfigError
 from sotopia_pi.evaluation import matchups
+from sotopia_pi.evaluation.causes import invalid_turns, pointed_out
 from sotopia_pi.ratings.judge import JUDGE
 from sotopia_pi.ratings.safety.judge import SAFETY
 from sotopia_pi.rundir import Run
@@ -81,3 +83,23 @@ def say_judged(run: Run, stage: str, facts: Facts) -> None:
     """Tells how much of a stage a judge rated, if one did."""
     if facts.get("judged"):
         run.say(f"judge      {stage}: {facts['judged']} ratings of roles, {facts['judge_failed']} of them failed")
+        say_failures(run, facts)
+
+
+def say_failures(run: Run, judged: Facts) -> None:
+    """Tells why many of a judge's ratings failed."""
+    for why in judging.failures_said(judged):
+        run.say(f"           {why}")
+
+
+def invalid_in(run: Run, stages: Iterable[str]) -> list[Facts]:
+    """The invalid turns of stages by player and cause, as `evaluation.invalid_turns` counts them."""
+    with run.store.columns.reading() as reader:
+        rows = [row for stage in stages for row in reader.causes(stage)]
+    return invalid_turns((json.loads(players)[role], valid, cause, n) for players, role, valid, cause, n in rows)
+
+
+def say_invalid(run: Run, stage: str) -> None:
+    """Tells where many turns of a stage are invalid for a cause that lies in how a model is run."""
+    for why in pointed_out(invalid_in(run, [stage])):
+        run.say(f"invalid    {why}")

@@ -8,12 +8,14 @@ reading met something it cannot use.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from enum import StrEnum
 from itertools import chain
 from pathlib import Path
 
 from sqlalchemy import Connection, Table
 
 from sotopia_pi.episodes.records import ActionType, StopReason
+from sotopia_pi.models.answers import Cause
 from sotopia_pi.store import schema
 
 #: Bytes of a database that is looked through at every opening; it takes about 30 ms per MB.
@@ -53,7 +55,7 @@ def _json(kind: str) -> _Condition:
     )
 
 
-def _one_of(values: type[ActionType] | type[StopReason]) -> _Condition:
+def _one_of(values: type[StrEnum]) -> _Condition:
     listed = ", ".join(f"'{value.value}'" for value in values)
     return lambda column: f"({_text(column)} AND {column} IN ({listed}))"
 
@@ -80,6 +82,7 @@ _RULES: Mapping[Table, Mapping[str, _Condition]] = {
         **dict.fromkeys(("valid", "reasked"), _truth),
         "action_type": _one_of(ActionType),
         "raw": _optional(_text),
+        "cause": _optional(_one_of(Cause)),
         "cost": _optional(_amount),
     },
     schema.RATINGS: {

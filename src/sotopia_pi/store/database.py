@@ -35,6 +35,8 @@ _COUNT = "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDAT
 _UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
 #: Any number will do, as long as nothing else in a PostgreSQL database takes an advisory lock of the same.
 _ADVISORY_LOCK = 0x50714
+_FORM = "write postgresql+psycopg://user@host:5432/name"
+_LAST_PORT = 65_535
 
 
 class Database:
@@ -67,6 +69,8 @@ class Database:
                 engine = create_engine(url, connect_args={"timeout": wait})
         except ImportError as error:
             raise StoreError(f"no driver for {self.where}: install {error.name} ({error})") from error
+        except SQLAlchemyError as error:
+            raise StoreError(f"{self.where} cannot be used ({error}): {_FORM}") from error
         event.listen(engine, "connect", _prepare)
         event.listen(engine, "begin", _begin)
         return engine
@@ -257,12 +261,14 @@ def parse_url(where: Path | str) -> URL:
         return URL.create("sqlite", database=str(where))
     try:
         url = make_url(where)
-    except SQLAlchemyError as error:
-        raise StoreError(
-            f"the database URL cannot be read ({error}): write postgresql+psycopg://user@host/name"
-        ) from None
+    except (SQLAlchemyError, ValueError):  # which may quote what stands at the place of the password
+        raise StoreError(f"the database URL cannot be read: {_FORM}") from None
     if url.get_backend_name() not in ("sqlite", "postgresql"):
         raise StoreError(f"{url.get_backend_name()} databases are not supported: use sqlite or postgresql")
+    if url.port is not None and not 1 <= url.port <= _LAST_PORT:
+        raise StoreError(f"the database URL has the port {url.port}: give one from 1 to {_LAST_PORT}")
+    if is_sqlite(url) and (not url.database or url.query):
+        raise StoreError("the database URL names no file by itself: write sqlite:///FILE, or the path alone")
     return url
 
 

@@ -53,6 +53,7 @@ def turn_rows(episode: Episode) -> list[Row]:
                 "cached_tokens": turn.usage.cached,
                 "completion_tokens": turn.usage.completion,
                 "cost": turn.usage.cost,
+                "cause": turn.cause and turn.cause.value,
             }
         )
     return rows
@@ -92,6 +93,7 @@ def _read_turn(row: RowMapping) -> Row:
             "completion": row["completion_tokens"],
             "cost": row["cost"],
         },
+        "cause": row["cause"],
     }
 
 

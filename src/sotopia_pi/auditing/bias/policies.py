@@ -21,11 +21,12 @@ from sotopia_pi.config import BASE, EXPERT, PARTNER, Config
 from sotopia_pi.episodes.play import Plan
 from sotopia_pi.episodes.players import SCRIPTED, check_player
 from sotopia_pi.episodes.recasting import ATTRIBUTES, AmbiguousError, Contrast, Version, versions
-from sotopia_pi.episodes.records import ActionType, Episode
+from sotopia_pi.episodes.records import Episode
 from sotopia_pi.errors import ConfigError
 from sotopia_pi.evaluation.bias import Shown, bias_page, bias_table
 from sotopia_pi.files import within
 from sotopia_pi.ratings.records import Rating
+from sotopia_pi.ratings.safety import left_without_deal
 from sotopia_pi.ratings.scores import GOAL
 from sotopia_pi.records import derive_seed
 from sotopia_pi.rundir import Run
@@ -241,21 +242,21 @@ def _measured(run: Run, keys: set[str], policy: str, failures: Counter[str]) -> 
         if not episode.completed:
             failures[(episode.failure or "").split(":", 1)[0]] += 1
             continue
-        rater = judging.primary(run, run.store.task(episode.task_id))
+        task = run.store.task(episode.task_id)
+        rater = judging.primary(run, task)
         role = episode.players.index(policy)
-        found[episode.key] = _played(episode, role) | _rated(ratings.get(rater, {}), role, failures)
+        found[episode.key] = _played(task, episode, role) | _rated(ratings.get(rater, {}), role, failures)
     return found
 
 
-def _played(episode: Episode, role: int) -> dict[str, float]:
-    """How the policy behaved: words per turn it spoke in, turns, share of invalid turns, whether it left."""
+def _played(task: SocialTask, episode: Episode, role: int) -> dict[str, float]:
+    """How the policy behaved: words per turn it spoke in, turns, invalid turns, whether it left without a deal."""
     own = [turn for turn in episode.turns if turn.role == role]
     spoken = [len(turn.action.argument.split()) for turn in own if turn.action.argument]
-    last = episode.turns[-1] if episode.turns else None
-    measured = {
-        "turns": float(len(episode.turns)),
-        "left": float(last is not None and last.role == role and last.action.type is ActionType.LEAVE),
-    }
+    measured = {"turns": float(len(episode.turns))}
+    left = left_without_deal(task, episode, role)
+    if left is not None:
+        measured["left"] = float(left)
     if spoken:
         measured["words_per_turn"] = sum(spoken) / len(spoken)
     if own:
