@@ -152,7 +152,7 @@ def test_damaged_pages_are_a_sentence(run: Path, capsys: pytest.CaptureFixture[s
 
 
 def test_numbers_that_no_database_holds_are_a_sentence(run: Path) -> None:
-    with Run.open(run, quiet=True) as working, pytest.raises(StoreError, match="cannot be"):
+    with Run.open(run, quiet=True) as working, pytest.raises(StoreError, match="cannot hold so large a number"):
         working.store.set_selection("x", [("y", 2**70)])
 
 

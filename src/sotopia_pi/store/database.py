@@ -110,6 +110,8 @@ class Database:
             yield
         except SQLAlchemyError as error:
             raise StoreError(_sentence(self.where, error)) from error
+        except OverflowError as error:
+            raise StoreError(f"{self.where} cannot hold so large a number ({_first(error)}): lower it") from error
         except _UNREADABLE as error:
             raise StoreError(_unreadable(self.where, self._wrong_row() or _first(error))) from error
 

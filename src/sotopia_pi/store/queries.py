@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -13,7 +14,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from sotopia_pi.records import content_hash
 from sotopia_pi.store.rows import Row, UnreadableRow, why
-from sotopia_pi.store.schema import CHARACTERS, SCENARIOS, TASK_CHARACTERS, TASKS
+from sotopia_pi.store.schema import CHARACTERS, SCENARIOS, TASK_CHARACTERS, TASKS, was_altered
 from sotopia_pi.world.records import Character, Scenario, SocialTask
 
 _Record = TypeVar("_Record", Character, Scenario)
@@ -76,7 +77,7 @@ def read_tasks(connection: Connection, ids: Select[tuple[str]]) -> dict[str, Soc
 
 def read_record(kind: type[_Record], table: str, id: str, record: Any) -> _Record:
     """A record that is stored under the hash of its content. UnreadableRow where it is not what was stored."""
-    if content_hash(record) != id:
+    if content_hash(record) != id and not was_altered(json.dumps(record, ensure_ascii=False)):
         raise UnreadableRow(table, [id], "not what was stored under this id")
     try:
         return kind.model_validate(record)

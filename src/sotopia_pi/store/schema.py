@@ -15,7 +15,7 @@ from sqlalchemy import BigInteger, Boolean, Column, Dialect, Double, Integer, Me
 from sqlalchemy.types import TypeDecorator
 
 from sotopia_pi.records import NOT_TEXT
-from sotopia_pi.redaction import without_secrets
+from sotopia_pi.redaction import BLOT, without_secrets
 
 
 def storable(text: str) -> str:
@@ -27,6 +27,11 @@ def storable(text: str) -> str:
 
 
 _DECODE = json.JSONDecoder(parse_constant=lambda _: None).decode
+
+
+def was_altered(text: str) -> bool:
+    """Whether `storable` may have changed a text that came from the store."""
+    return BLOT in text or "\ufffd" in text
 
 
 class Words(TypeDecorator[str]):
