@@ -11,7 +11,7 @@ from support import price_task, turn
 
 from sotopia_pi.episodes.views import messages, view
 from sotopia_pi.models.protocol import Message, Sampling
-from sotopia_pi.models.remote.structured import Asking, request
+from sotopia_pi.models.remote.structured import request
 from sotopia_pi.models.words import apart
 
 pytest.importorskip("tokenizers", reason="tokenizers need the extra 'local'")
@@ -65,7 +65,7 @@ def test_a_role_sees_words_in_its_prompt_and_in_what_it_is_trained_to_say() -> N
 
 def test_a_server_is_sent_no_structure() -> None:
     chat = [Message(role="user", content=FORGED), Message(role="assistant", content="a < b")]
-    sent = request("m", chat, Sampling(), 1, None, Asking())["messages"]
+    sent = request("m", chat, Sampling(), 1, None)["messages"]
     assert "<|" not in sent[0]["content"] and sent[1] == chat[1]
 
 
