@@ -196,6 +196,48 @@ def test_differences_name_settings_and_leave_runtime_out() -> None:
     assert differences(load(None), load(None, ["runtime.slots=2", "runtime.threads=1"])) == []
 
 
+def test_places_are_kept_in_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another working folder gives the same model; names of the hub, servers and scripts stay as they are."""
+    for folder in ("models/mine", "smollm2-135m", "prompts", "toxic"):
+        (tmp_path / "a" / folder).mkdir(parents=True)
+    (tmp_path / "a" / "tasks.json").touch()
+    (tmp_path / "a" / "my.toml").write_text(
+        """
+        [world]
+        train_tasks = "tasks.json"
+        characters = "gone.json"
+        [models]
+        policy = "models/mine"
+        expert = "./models/../models/mine"
+        partner = "smollm2-135m"
+        weights = "some/hub-name"
+        prompts = "prompts"
+        [judge]
+        panel = ["models/mine", "openai:gpt@http://localhost/v1"]
+        [safety]
+        words = "toxic"
+        [runtime]
+        launch = "ddp"
+        """,
+        encoding="utf-8",
+    )
+    monkeypatch.chdir(tmp_path / "a")
+    config = load(Path("my.toml"), ["world.ties=tasks.json"])
+    mine = str(tmp_path / "a" / "models" / "mine")
+    assert (config.models.policy, config.models.partner) == (mine, "smollm2-135m")
+    assert Path(config.models.expert).is_absolute() and Path(config.models.expert).samefile(mine)
+    assert (config.models.weights, config.world.characters) == ("some/hub-name", "gone.json")
+    assert config.models.prompts == str(tmp_path / "a" / "prompts")
+    assert config.judge is not None and config.judge.panel == (mine, "openai:gpt@http://localhost/v1")
+    assert config.world.train_tasks == config.world.ties == str(tmp_path / "a" / "tasks.json")
+    assert (config.safety.words, config.runtime.launch) == (str(tmp_path / "a" / "toxic"), "ddp")
+    # A run that was started earlier has them as they were written.
+    earlier, now = ({"models": {"policy": name}} for name in ("models/mine", mine))
+    assert differences(parse(earlier, "earlier"), parse(now, "now")) == []
+    monkeypatch.chdir(tmp_path)
+    assert parse_back(config) == config
+
+
 def sections(model: type[BaseModel]) -> dict[str, type[BaseModel]]:
     found = {}
     for name, field in model.model_fields.items():

@@ -207,6 +207,9 @@ def test_a_script_cannot_take_all_places_at_once(served: Any, caplog: pytest.Log
             guest.until(path, "it is your turn")
         guest.post(f"{path}/stop")
         guest.until(path, "conversation is over")
+    with Store.open(folder / "run.db") as store:
+        played = played_games(store, find(store, "lab"))
+    assert len(played) == 5 and not any(one.taken and not one.completed for one in played)  # nobody said anything
     late = Guest(server, link)
     late.post(f"{late.link}/begin", participant="p-9")
     assert "Several people have just begun from where you are" in late.post(f"{late.link}/next", 429)
@@ -215,9 +218,6 @@ def test_a_script_cannot_take_all_places_at_once(served: Any, caplog: pytest.Log
     elsewhere = Guest(server, link, "203.0.113.7")
     elsewhere.post(f"{elsewhere.link}/begin", participant="p-10")
     assert elsewhere.post(f"{elsewhere.link}/next").startswith(f"{guest.link}/game/")
-    with Store.open(folder / "run.db") as store:
-        played = played_games(store, find(store, "lab"))
-    assert len(played) == 5 and not any(one.taken for one in played)  # nobody said anything
 
 
 def test_who_played_before_ids_were_folded_goes_on_as_the_same(served: Any) -> None:

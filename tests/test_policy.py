@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,8 +23,9 @@ pytest.importorskip("peft", reason="policies need the extra 'local'")
 import policies
 import tiny
 import torch
-from peft import PeftModel
-from transformers import AutoTokenizer
+from peft import LoraConfig, PeftModel, get_peft_model
+from safetensors.torch import load_file, save_file
+from transformers import AutoTokenizer, LlamaConfig
 
 from sotopia_pi.models.fitting import check_adapter, quiet_peft
 from sotopia_pi.models.weights import load_model, public_name
@@ -231,7 +234,7 @@ def configured(**values: Any) -> Callable[[Path], object]:
 
 
 def test_an_adapter_of_another_shape_depth_or_architecture(policy: Path, base: str, tmp_path: Path) -> None:
-    from transformers import GPT2Config, LlamaConfig
+    from transformers import GPT2Config
 
     shape = tiny.CONFIGS["llama"].to_dict()
     wide = tiny.save(LlamaConfig(**{**shape, "hidden_size": 64, "head_dim": None}), tmp_path / "wide")
@@ -287,6 +290,151 @@ def test_only_safetensors_are_loaded(policy: Path, base: str, tmp_path: Path) ->
     broken = copied(policy, tmp_path / "b", lambda made: (made / "adapter_model.safetensors").write_bytes(b"x" * 99))
     with pytest.raises(ModelError, match=r"adapter_model.safetensors cannot be read"):
         load_model(base, broken)
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        (lambda path: path.write_text("[" * 100_000, encoding="utf-8"), "nested too deeply"),
+        (lambda path: path.write_text('{"r": ' * 100_000, encoding="utf-8"), "nested too deeply"),
+        (lambda path: path.write_text('{"r": ' + "9" * 5000 + "}", encoding="utf-8"), "cannot be read"),
+        (lambda path: path.write_text(" " * (17 << 20), encoding="utf-8"), "not a small text file"),
+        (lambda path: (path.unlink(), os.mkfifo(path)), "not a small text file"),
+        (lambda path: (path.unlink(), path.symlink_to("/dev/zero")), "not a small text file"),
+    ],
+    ids=["lists", "tables", "digits", "size", "fifo", "device"],
+)
+def test_configs_that_cannot_be_read(
+    change: Callable[[Path], object], complaint: str, policy: Path, base: str, tmp_path: Path
+) -> None:
+    folder = copied(policy, tmp_path / "hostile", lambda made: change(made / "adapter_config.json"))
+    with pytest.raises(ModelError, match=complaint):
+        load_model(base, folder)
+
+
+@pytest.mark.parametrize(
+    ("values", "complaint"),
+    [
+        ({"target_modules": "("}, "target_modules: .*no pattern"),
+        ({"exclude_modules": "(" * 5000}, "exclude_modules: .*no pattern"),
+        ({"alora_invocation_tokens": [1, 2]}, r"more than plain LoRA \(alora_invocation_tokens\)"),
+        ({"trainable_token_indices": [10**9]}, r"more than plain LoRA \(trainable_token_indices\)"),
+        ({"layer_replication": [[0, 3]] * 3000}, r"more than plain LoRA \(layer_replication\)"),
+        ({"target_parameters": ["mlp.up_proj.weight"]}, r"more than plain LoRA \(target_parameters\)"),
+        ({"init_lora_weights": "pissa"}, r"more than plain LoRA \(init_lora_weights\)"),
+        ({"rank_pattern": {"(a+)+$": 4}}, r"more than plain LoRA \(rank_pattern\)"),
+        ({"alpha_pattern": {"(.*)*x": 4}}, r"more than plain LoRA \(alpha_pattern\)"),
+        ({"use_some_later_kind": True}, r"more than plain LoRA \(use_some_later_kind\)"),
+        ({"rank_pattern": {"q_proj": 10**6}}, "its model.layers.0.self_attn.q_proj has rank 4, .* says 1000000"),
+        ({"r": 10**9}, r"\(r: "),
+        ({"lora_alpha": float("nan")}, r"\(lora_alpha: "),
+        ({"lora_alpha": 1e308}, "no finite numbers"),
+        ({"modules_to_save": ["lm_head"]}, "no weights for the base's lm_head"),
+        ({"target_modules": ["q_proj"]}, "has weights that its config does not name, for .*v_proj"),
+    ],
+)
+def test_hostile_configs_are_refused(
+    values: dict[str, Any], complaint: str, policy: Path, base: str, tmp_path: Path
+) -> None:
+    folder = copied(policy, tmp_path / "hostile", configured(**values))
+    with pytest.raises(ModelError, match=complaint) as caught:
+        load_model(base, folder)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"target_modules": "(([a-z_.0-9])+.)+[A-Z]([a-z])+$"},
+        {"target_modules": r".*self_attn\.(q_proj|v_proj)"},
+        {"target_modules": ["q_proj", "v_proj", *(f"m{number}" for number in range(100_000))]},
+        {"exclude_modules": "(.*)*(.*)*x$"},
+        {"layers_pattern": "(.*)*(.*)*x"},
+    ],
+)
+def test_the_weights_say_what_is_adapted(values: dict[str, Any], policy: Path, base: str, tmp_path: Path) -> None:
+    """No pattern is run, and names of modules that nobody has cost nothing."""
+    folder = copied(policy, tmp_path / "slow", configured(**values))
+    torch.testing.assert_close(logits(load_model(base, folder)), logits(load_model(base, policy)))
+
+
+@pytest.mark.parametrize("value", ["nan", "inf"])
+def test_weights_that_are_no_numbers_are_neither_played_nor_merged(
+    value: str, policy: Path, base: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def spoil(name: str) -> Callable[[Path], object]:
+        def change(folder: Path) -> None:
+            tensors = load_file(folder / name)
+            tensors[sorted(tensors)[-1]].view(-1)[3] = float(value)
+            save_file(tensors, folder / name, {"format": "pt"})
+
+        return change
+
+    folder = copied(policy, tmp_path / "adapter", spoil("adapter_model.safetensors"))
+    with pytest.raises(ModelError, match=r"no finite numbers \(model.layers.2.self_attn.v_proj.lora_B.weight\)"):
+        load_model(base, folder)
+    assert "no finite numbers" in says(capsys, 5, "merge", str(folder), "--out", str(tmp_path / "merged"))
+    assert not (tmp_path / "merged").exists()
+    whole = copied(Path(base), tmp_path / "whole", spoil("model.safetensors"))
+    with pytest.raises(ModelError, match="no finite numbers"):
+        load_model(base, whole)
+
+
+@pytest.mark.parametrize("name", ["lm_head", "embed_tokens", "head"])
+def test_an_adapter_may_not_change_weights_that_are_used_twice(name: str, tmp_path: Path) -> None:
+    """Imported adapters: what PEFT plays would not be what it merges. It takes `head` for `lm_head`."""
+    tied = str(tiny.save(LlamaConfig(**tiny._SHAPE, tie_word_embeddings=True), tmp_path / "tied"))
+    settings: dict[str, Any] = {"modules_to_save": [name]} if name == "head" else {}
+    lora = LoraConfig(task_type="CAUSAL_LM", r=2, target_modules=["q_proj", *([] if settings else [name])], **settings)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        adapted = get_peft_model(load_model(tied), lora)
+        adapted.save_pretrained(str(tmp_path / "adapter"))
+    with pytest.raises(ModelError, match="whose weights the base uses in a second place"):
+        load_model(tied, tmp_path / "adapter")
+
+
+@pytest.mark.filterwarnings("ignore:Setting `save_embedding_layers`")
+def test_untied_embeddings_are_played_as_they_were_trained(tmp_path: Path) -> None:
+    from sotopia_pi.config import TrainingConfig
+    from sotopia_pi.training.adapters import with_adapter, write_policy
+
+    untied = str(tiny.save(LlamaConfig(**tiny._SHAPE, tie_word_embeddings=False), tmp_path / "untied"))
+    settings = TrainingConfig(lora_targets=("q_proj", "embed_tokens", "lm_head"))
+    trained = with_adapter(load_model(untied), None, settings)
+    torch.manual_seed(1)
+    for name, parameter in trained.named_parameters():
+        if "lora_" in name:
+            parameter.data = torch.randn_like(parameter)
+    write_policy(trained, tmp_path / "bc", lambda _: None)
+    again = with_adapter(load_model(untied), tmp_path / "bc", settings)
+    expected = state(trained)
+    assert expected and all(torch.equal(expected[name], value) for name, value in state(again).items())
+    trained.eval().merge_adapter()
+    want = {name: w for name, w in trained.named_parameters() if name.endswith("base_layer.weight")}
+    played = dict(load_model(untied, tmp_path / "bc").named_parameters())
+    for name, weight in want.items():
+        plain = name.removeprefix("base_model.model.").replace(".base_layer", "")
+        torch.testing.assert_close(played[plain], weight)
+
+
+def state(model: Any) -> dict[str, torch.Tensor]:
+    return {name: value for name, value in model.named_parameters() if "lora_" in name}
+
+
+@pytest.mark.parametrize(("mask", "mode"), [(0o022, 0o644), (0o027, 0o640), (0o077, 0o600)])
+def test_files_have_the_mode_that_new_files_have(mask: int, mode: int, policy: Path, base: str, tmp_path: Path) -> None:
+    before = os.umask(mask)
+    try:
+        made = policies.policy(base, tmp_path / "bc")
+        assert run("merge", str(made), "--out", str(tmp_path / "merged"), "--quiet") == 0
+    finally:
+        os.umask(before)
+    for folder in (made, tmp_path / "merged"):
+        files = {path.name: path.stat().st_mode & 0o777 for path in folder.iterdir()}
+        assert set(files.values()) == {mode}
+        assert any("model.safetensors" in name for name in files) and ".mode" not in files
+        assert folder.stat().st_mode & 0o777 == mode | (mode & 0o444) >> 2
 
 
 @pytest.mark.parametrize(

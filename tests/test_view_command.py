@@ -16,6 +16,14 @@ from sotopia_pi.cli.main import main
 from sotopia_pi.cli.view import TOKEN
 
 
+class Started(TestClient):
+    """The server that the command would have run, and what its first page answered while the runs were open."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.first = self.get("/").status_code
+
+
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
     return run_directory(tmp_path / "demo")
@@ -26,12 +34,20 @@ def started(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
     found: list[Any] = []
 
     def serve(app: Any, listening: Any, ready: Any) -> None:
-        found.append(TestClient(app, f"http://127.0.0.1:{listening.getsockname()[1]}", follow_redirects=False))
+        found.append(Started(app, f"http://127.0.0.1:{listening.getsockname()[1]}", follow_redirects=False))
         ready()
 
     monkeypatch.setattr("sotopia_pi.web.serving.serve", serve)
     monkeypatch.delenv(TOKEN, raising=False)
     yield found
+
+
+def test_who_sends_a_link_on_does_not_send_the_token(
+    run: Path, started: list[Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["view", str(run), "--port", "0"])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].split("behind ")[1] == str(started[0].base_url) and "token" not in "".join(lines[1:])
 
 
 def printed(capsys: pytest.CaptureFixture[str]) -> str:
@@ -68,7 +84,7 @@ def test_without_a_token_everybody_on_the_machine_is_the_owner(
     run: Path, started: list[Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
     main(["view", str(run), "--port", "0", "--no-token"])
-    assert "token" not in printed(capsys) and started[0].get("/").status_code == 200
+    assert "token" not in printed(capsys) and started[0].first == 200
 
 
 @pytest.mark.parametrize(

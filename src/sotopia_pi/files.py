@@ -93,6 +93,17 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def give_usual_modes(folder: Path) -> None:
+    """Gives a folder and all files in it the modes of new ones, where a library made them for its own user only."""
+    probe = folder / ".mode"
+    probe.touch()
+    file = probe.stat().st_mode & 0o666
+    probe.unlink()
+    for path in (folder, *folder.rglob("*")):
+        if not path.is_symlink():
+            path.chmod(file | (file & 0o444) >> 2 if path.is_dir() else file)
+
+
 def write_whole(path: Path, text: str, advice: str = "make room or give another --out") -> None:
     """Writes a file, and the folder it is in, in place of an earlier one.
 

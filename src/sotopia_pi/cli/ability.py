@@ -117,7 +117,7 @@ def _models(given: argparse.Namespace) -> list[Weights]:
     """The base and the policies to ask."""
     from sotopia_pi.errors import ConfigError
     from sotopia_pi.evaluation.harness import Weights
-    from sotopia_pi.models.fitting import ADAPTER_CONFIG
+    from sotopia_pi.models.lora import ADAPTER_CONFIG
     from sotopia_pi.rundir import is_run
     from sotopia_pi.training.lineage import LINEAGE, read_lineage
 

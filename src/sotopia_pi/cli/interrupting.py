@@ -1,8 +1,8 @@
 """Ctrl-C, however often and whenever: a sentence and exit code 130, and never a traceback.
 
-The first one raises KeyboardInterrupt, so that what is open is closed in order. Those of the next second change nothing.
-Whoever presses it after that does not want to wait for what still runs, and the program ends at once: what is stored is
-as safe as from `kill -9`.
+The first one raises KeyboardInterrupt, so that what is open is closed in order. Those of the next second count as one.
+Whoever presses it after that need not wait for what still runs, and the program ends at once: what is stored is as safe
+as from `kill -9`.
 """
 
 from __future__ import annotations

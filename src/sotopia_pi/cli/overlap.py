@@ -77,14 +77,11 @@ def main(given: argparse.Namespace) -> None:
 
 
 def _write(path: Path, found: list[Match]) -> None:
-    from sotopia_pi.errors import WorldError
+    from sotopia_pi.files import write_whole
 
     rows = [
         {"a": m.text.label, "b": m.other.label, "a_text": m.text.whole, "b_text": m.other.whole}
         | {"shared": m.shared, "situation": m.situation, "jaccard": m.jaccard, "cosine": m.cosine, "exact": m.exact}
         for m in found
     ]
-    try:
-        path.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise WorldError(f"{path} cannot be written ({error.strerror or error}); give another --json.") from None
+    write_whole(path, json.dumps(rows, indent=1) + "\n", "make room or give another --json")

@@ -203,7 +203,7 @@ def _print_agreement(now: Status) -> None:
 
 
 def _export(given: argparse.Namespace, store: Store) -> None:
-    from sotopia_pi.errors import StoreError
+    from sotopia_pi.interop.files import new_file
     from sotopia_pi.studies.choosing import find
     from sotopia_pi.studies.export import export_csv, export_jsonl
 
@@ -213,10 +213,7 @@ def _export(given: argparse.Namespace, store: Store) -> None:
     if given.out is None:
         print_data(lines)
         return
-    try:
-        with given.out.open("w", encoding="utf-8", newline="") as file:
-            written = sum(1 for line in lines if file.write(line))
-    except OSError as error:
-        raise StoreError(f"{given.out} cannot be written ({error.strerror}); give another --out.") from error
+    with new_file(given.out) as scratch, scratch.open("w", encoding="utf-8", newline="") as file:
+        written = sum(1 for line in lines if file.write(line))
     if not given.quiet:
         print(f"{given.out}: {written - (0 if jsonl else 1)} submissions")

@@ -67,6 +67,8 @@ def main(given: argparse.Namespace) -> None:
         def ready() -> None:
             if made or not given.quiet:
                 print(f"open       {link}", flush=True)
+            if made and not given.quiet:
+                print(f"           for you alone; links to rate or to play go behind {address}", flush=True)
             if not given.quiet:
                 print("           Ctrl-C stops it", flush=True)
             if given.open:

@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from sotopia_pi.config.places import placed
 from sotopia_pi.config.run import Config
 from sotopia_pi.config.section import explain
 from sotopia_pi.errors import ConfigError
@@ -17,7 +18,10 @@ from sotopia_pi.inputs import read_text, read_toml
 
 
 def load(path: Path | None, overrides: Sequence[str] = ()) -> Config:
-    """The config in `path` (None: the bundled demo) with `key=value` overrides. ConfigError names what is wrong."""
+    """The config in `path` (None: the bundled demo) with `key=value` overrides, and full paths for what it names.
+
+    ConfigError names what is wrong.
+    """
     if path is None:
         text, where = (files("sotopia_pi") / "demo.toml").read_text(encoding="utf-8"), "the bundled demo"
     else:
@@ -31,7 +35,7 @@ def load(path: Path | None, overrides: Sequence[str] = ()) -> Config:
         raise ConfigError(f"{where} is not valid TOML: {error}.") from error
     for override in overrides:
         _override(values, override)
-    return parse(values, where)
+    return placed(parse(values, where))
 
 
 def parse(values: Mapping[str, Any], where: str) -> Config:
@@ -68,7 +72,7 @@ _FREE: Any = {"runtime": True, "endpoint": True, "safety": {"words", "language",
 
 def differences(stored: Config, given: Config) -> list[str]:
     """The settings in which two configs disagree, as "key: stored → given", but for those that change no episode."""
-    a, b = (_flat(config.model_dump(mode="json", exclude=_FREE)) for config in (stored, given))
+    a, b = (_flat(placed(config).model_dump(mode="json", exclude=_FREE)) for config in (stored, given))
     return [f"{key}: {a.get(key)} → {b.get(key)}" for key in sorted(a.keys() | b.keys()) if a.get(key) != b.get(key)]
 
 

@@ -23,6 +23,8 @@ from sotopia_pi.models.protocol import Message
 from sotopia_pi.models.tokens import token_ids
 from sotopia_pi.models.words import words_of
 
+#: Changes when the same messages get other tokens: what was prepared with another one is prepared again.
+ENCODING = 2
 _REWRITES = (
     "This model's chat template rewrites earlier messages, so a conversation is not one growing text; "
     "encode it with one text per reply."
@@ -256,9 +258,7 @@ class ChatFormat:
             )
         except Exception as error:  # a template is a program of its own, which may end in any way
             why = (str(error).strip() or type(error).__name__).splitlines()[0]
-            raise ModelError(
-                f"This model's chat template refuses the conversation ({why}); use another model."
-            ) from None
+            raise ModelError(f"This model's chat template refuses the conversation ({why}); {_MEND}") from None
         _check_words(str(text), messages)
         return str(text)
 

@@ -8,7 +8,6 @@ folder, or a repository on the hub. Code from a repository is never run.
 from __future__ import annotations
 
 import importlib.util
-import json
 import logging
 import os
 import shutil
@@ -17,14 +16,18 @@ from pathlib import Path
 from typing import Any
 
 from sotopia_pi.errors import ModelError
+from sotopia_pi.files import give_usual_modes
 from sotopia_pi.models.chat import chat_format
-from sotopia_pi.models.fitting import holds_whole_weights, merged
+from sotopia_pi.models.fitting import check_finite, holds_whole_weights, merged
+from sotopia_pi.models.lora import read_json
 
 _LOG = logging.getLogger(__name__)
 
 SMOLLM2 = "smollm2-135m"
 #: Before the name of a policy whose whole weights an adapter in the same folder of policies belongs to.
 BESIDE = "policy:"
+#: Characters of a name on the hub, at most.
+_LONGEST_NAME = 200
 _SMOLLM2_HUB = "HuggingFaceTB/SmolLM2-135M-Instruct"
 
 
@@ -57,23 +60,37 @@ def resolve(name: str) -> str:
     if name == SMOLLM2:
         gguf = _smollm2_gguf()
         return str(_converted(gguf)) if gguf else _SMOLLM2_HUB
-    folder = at_home(name)
-    if folder.is_dir():
+    if is_folder(name):
+        folder = at_home(name)
         if not (folder / "config.json").is_file():
             raise ModelError(f"{folder} has no config.json, so it is not a model that transformers can load.")
         return str(folder)
-    if name.startswith((".", "/", "~")) or name.count("/") > 1:
-        raise ModelError(f"There is no model folder {folder}; give an existing folder, {SMOLLM2!r} or a hub name.")
+    if name.startswith((".", "/", "~")) or name.count("/") > 1 or len(name) > _LONGEST_NAME or "\0" in name:
+        said = name[:_LONGEST_NAME].replace("\0", "\ufffd")
+        raise ModelError(f"There is no model folder {said}; give an existing folder, {SMOLLM2!r} or a hub name.")
+    beside = name.partition("/")[0] if "/" in name else ""
+    if beside and Path(beside).is_dir():
+        raise ModelError(
+            f"There is a folder {beside} here, but no model {name} in it, and a model of that name on the Hugging Face "
+            "hub may be somebody else's; name the folder in full, or start from another folder to mean the hub's."
+        )
     return name
+
+
+def is_folder(name: str) -> bool:
+    """Whether a model's name is that of a folder that is here."""
+    try:
+        return at_home(name).is_dir()
+    except (OSError, ValueError):  # too long, or with a NUL
+        return False
 
 
 def public_name(name: str) -> str:
     """How others may be told of a model: its name on the hub, and of a folder nothing but its own name."""
     if name == SMOLLM2:
         return _SMOLLM2_HUB
-    folder = at_home(name)
-    if name.startswith((".", "/", "~")) or name.count("/") > 1 or "\\" in name or folder.is_dir():
-        return folder.resolve().name.rpartition("\\")[2]
+    if name.startswith((".", "/", "~")) or name.count("/") > 1 or "\\" in name or is_folder(name):
+        return at_home(name).resolve().name.rpartition("\\")[2]
     return name
 
 
@@ -163,7 +180,7 @@ def load_quantized(base: str) -> Any:
 def base_of(folder: Path, base: str) -> str:
     """The weights that the adapter in `folder` belongs to: `base`, or those of a whole policy beside it."""
     try:
-        said = str(json.loads((folder / "policy.json").read_text(encoding="utf-8"))["base"])
+        said = str(read_json(folder / "policy.json")["base"])
     except (OSError, ValueError, KeyError, TypeError):  # adapters from elsewhere have no such file
         return base
     return str(folder.parent / said.removeprefix(BESIDE)) if said.startswith(BESIDE) else base
@@ -176,7 +193,22 @@ def stored_type(name: str) -> Any:
 
 def load_weights(name: str, dtype: Any) -> Any:
     """The weights of a model as they are (a `PreTrainedModel` on the CPU) in a torch type, or "auto" for their own."""
-    return _load("AutoModelForCausalLM", name, dtype=dtype)
+    model = _load("AutoModelForCausalLM", name, dtype=dtype)
+    check_finite(model, f"The model {name}")
+    return model
+
+
+def outline(name: str) -> Any:
+    """A model's modules without their weights. ModelError when there is no such model."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    config = _load("AutoConfig", name)
+    try:
+        with torch.device("meta"):
+            return AutoModelForCausalLM.from_config(config)  # type: ignore[no-untyped-call]
+    except (ValueError, RuntimeError, TypeError, AttributeError) as error:
+        raise ModelError(f"{name} is no language model that transformers can build ({error}).") from None
 
 
 def lay_out_for_steps(model: Any) -> None:
@@ -231,6 +263,7 @@ def _converted(gguf: Path) -> Path:
         _LOG.info("Converting the weights of %s to safetensors, once; this takes half a minute.", SMOLLM2)
         scratch = Path(tempfile.mkdtemp(dir=target.parent))
         _convert(gguf, scratch)
+        give_usual_modes(scratch)
         try:
             scratch.rename(target)
         except OSError:  # another process converted it meanwhile

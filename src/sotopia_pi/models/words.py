@@ -1,15 +1,16 @@
 """Words that would be taken for structure: `<|im_end|>` said by somebody is not the end of a turn.
 
-Two ways to keep them words. Where the tokenizer is ours, a text is cut inside whatever it would read as one of its added
-tokens, and the parts are tokenized apart (`Words.cut`, `SEAM`): the text stays, its tokens are those of words, and a text
-without such words has the tokens it always had. Where it is not (a server, a trainer that reads an export), a space is
-put into every shape that published templates use for structure (`apart`); nothing else of a text changes.
+Two ways to keep them words. Where the tokenizer is ours, a text is cut inside whatever it would read as one of its
+added tokens, and the parts are tokenized apart (`Words.cut`, `SEAM`): the text stays, its tokens are those of words,
+and a text without such words has the tokens it always had. Where it is not (a server, a trainer that reads an export),
+a space is put into every shape that published templates use for structure (`apart`); nothing else of a text changes.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -79,7 +80,7 @@ class Words:
             return text
         places = {match.start() + 1 for match in _SHAPE.finditer(text)} | set(self._written(text))
         ends = [0, *sorted(places), len(text)]
-        parts = [text[start:end] for start, end in zip(ends, ends[1:], strict=False)]
+        parts = [text[start:end] for start, end in pairwise(ends)]
         return SEAM.join(piece for part in parts for piece in self._read(part))
 
     def marks(self, text: str) -> bool:

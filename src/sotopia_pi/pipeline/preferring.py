@@ -10,9 +10,10 @@ from pathlib import Path
 
 from sotopia_pi.config import RoundConfig
 from sotopia_pi.errors import TrainingError
+from sotopia_pi.models.chat import chat_format
 from sotopia_pi.pipeline.rounds import candidates_of
 from sotopia_pi.pipeline.stages import Facts, need, once
-from sotopia_pi.pipeline.updates import lineage_of, trained_weights
+from sotopia_pi.pipeline.updates import check_learning, lineage_of, trained_weights
 from sotopia_pi.records import derive_seed
 from sotopia_pi.rundir import Run
 from sotopia_pi.training.card import write_card
@@ -29,7 +30,8 @@ _Made = list[tuple[Pair, PairTokens]]
 
 
 def check_update(run: Run, item: RoundConfig) -> None:
-    """Whether a round's update can be done here, before anything is played. TrainingError when it cannot."""
+    """Whether a round's update can be done here, before anything is played. TrainingError, ModelError."""
+    check_learning(run, item)
     if item.update == "dpo":
         check_possible(run.config.training_of(item))
 
@@ -49,6 +51,8 @@ def train_on_preferences(run: Run, item: RoundConfig) -> Facts:
         made = [(pair, tokens) for pair, tokens in encoded if tokens is not None]
         _refuse_none(run, item, len(encoded), made)
         facts: Facts = {**_counts(made), "dropped": 2 * (len(encoded) - len(made))}
+        for note in chat_format(tokenizer).notes():
+            run.say(f"train      {item.name}: {note}")
         run.say(f"train      {item.name}: {_told(facts)}, {facts['tokens']} tokens")
         plain = lineage_of(run, item, base, facts)
         lineage = plain.model_copy(update={"versions": {**plain.versions, "trl": version("trl")}})

@@ -8,14 +8,16 @@ from importlib.metadata import version
 from pathlib import Path
 
 from sotopia_pi.config import RoundConfig
-from sotopia_pi.errors import ConfigError
+from sotopia_pi.errors import ConfigError, ModelError
 from sotopia_pi.files import check_tree
+from sotopia_pi.models.chat import ENCODING, chat_format
 from sotopia_pi.models.fitting import holds_whole_weights
 from sotopia_pi.models.remote.spec import is_remote
-from sotopia_pi.models.weights import BESIDE, check_quantizing
+from sotopia_pi.models.weights import BESIDE, SMOLLM2, check_quantizing, load_tokenizer, outline
 from sotopia_pi.pipeline.choosing import best_player
 from sotopia_pi.pipeline.preparing import fingerprint, prepare
 from sotopia_pi.pipeline.stages import Facts, need, once
+from sotopia_pi.ratings.opening import has_weights
 from sotopia_pi.records import derive_seed
 from sotopia_pi.rundir import Run
 from sotopia_pi.training.card import write_card
@@ -51,9 +53,31 @@ def check_training(run: Run) -> None:
         check_quantizing()
 
 
+def check_learning(run: Run, item: RoundConfig) -> None:
+    """Whether what a round is to train can be trained as its settings say, as far as can be known without its weights.
+
+    ModelError, TrainingError. The built-in model is known to fit.
+    """
+    base, settings = run.config.models.weights or run.config.models.policy, run.config.training_of(item)
+    if not has_weights(base):
+        return
+    if base != SMOLLM2:
+        form = chat_format(load_tokenizer(base))
+        try:
+            form.check_trained()
+        except ModelError as error:
+            raise ModelError(f"{base} cannot be trained: {error}") from None
+        if item.update == "dpo" and not form.grows:
+            raise ModelError(f"{base} cannot learn by preference: its chat template rewrites earlier messages.")
+    if settings.tune != "full" and settings.lora_targets != "all-linear":
+        from sotopia_pi.training.adapters import check_targets
+
+        check_targets(outline(base), settings)
+
+
 def _imitate(run: Run, item: RoundConfig, base: str) -> Facts:
     """Supervised fine-tuning on the selected examples of a round and of those it replays."""
-    from sotopia_pi.models.weights import load_tokenizer, use_threads
+    from sotopia_pi.models.weights import use_threads
     from sotopia_pi.training.sft import SEQUENCES, fine_tune, work_folder
 
     settings, target = run.config.training_of(item), run.place_of_policy(item.name)
@@ -62,7 +86,7 @@ def _imitate(run: Run, item: RoundConfig, base: str) -> Facts:
     pairs = [pair for name in (*item.replay, item.name) for pair in run.store.selection(name)]
     folder = work_folder(target)
     check_tree(folder, alone=True)  # which a stranger may have prepared to be continued
-    plan = fingerprint(base, parent, settings, seed, pairs)
+    plan = fingerprint(ENCODING, base, parent, settings, seed, pairs)
     facts = _begun(folder, plan)
     if facts is None:
         facts = prepare(run, load_tokenizer(base), pairs, settings.cutoff, folder / SEQUENCES)

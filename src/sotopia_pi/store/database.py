@@ -39,9 +39,6 @@ _FORM = "write postgresql+psycopg://user@host:5432/name"
 _LAST_PORT = 65_535
 
 
-#: What SQLAlchemy is told for a SQLite database without a file.
-
-
 class Database:
     """Transactions over one engine. `where` is what error sentences call the database."""
 
@@ -130,7 +127,7 @@ class Database:
     def _wrong_row(self) -> str | None:
         if self.file is None:
             return None
-        with contextlib.suppress(SQLAlchemyError), self.engine.begin() as connection:
+        with contextlib.suppress(SQLAlchemyError, *_UNREADABLE), self.engine.begin() as connection:
             return wrong_row(connection)
         return None
 

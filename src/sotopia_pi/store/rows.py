@@ -72,8 +72,9 @@ def read_episode(row: RowMapping, turns: Sequence[RowMapping]) -> Episode:
         if found["number"] != number:
             raise UnreadableRow("turns", [episode.key, number], "there is none")
         usage = turn.usage
-        if turn.role not in roles or min(usage.prompt, usage.cached, usage.completion, usage.cost or 0) < 0:
-            raise UnreadableRow("turns", [episode.key, number], "a role that nobody plays, or negative numbers")
+        amounts = (usage.prompt, usage.cached, usage.completion, usage.cost or 0)
+        if turn.role not in roles or not all(0 <= amount < math.inf for amount in amounts):
+            raise UnreadableRow("turns", [episode.key, number], "a role that nobody plays, or numbers that cannot be")
     return episode
 
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,9 @@ import torch
 
 from sotopia_pi.config import TrainingConfig
 from sotopia_pi.errors import TrainingError
-from sotopia_pi.files import fresh_scratch, remove
-from sotopia_pi.models.fitting import check_adapter, check_fit, holds_whole_weights, quiet_peft
+from sotopia_pi.files import fresh_scratch, give_usual_modes, remove
+from sotopia_pi.models.fitting import adaptable_modules, holds_whole_weights, quiet_peft, shared_modules, with_policy
+from sotopia_pi.models.lora import named_by
 from sotopia_pi.models.packing import use_packed_attention
 from sotopia_pi.models.weights import base_of, load_policy, load_quantized
 from sotopia_pi.training.trainer import COMPLETE, bfloat16
@@ -70,6 +72,7 @@ def _write(target: Path, fill: Callable[[Path], object], finish: Callable[[Path]
         try:
             fill(scratch)
             finish(scratch)
+            give_usual_modes(scratch)
             remove(target)
             scratch.rename(target)
         finally:
@@ -82,9 +85,12 @@ def _write(target: Path, fill: Callable[[Path], object], finish: Callable[[Path]
 
 def with_adapter(model: Any, parent: Path | None, settings: TrainingConfig) -> Any:
     """`model` with a new adapter to train, or with that of the policy folder `parent` to continue."""
-    from peft import LoraConfig, PeftModel, get_peft_model
-
     use_packed_attention(model)
+    if parent is not None:
+        return with_policy(model, parent, str(model.name_or_path), trainable=True)
+    from peft import LoraConfig, get_peft_model
+
+    check_targets(model, settings)
     lora = LoraConfig(
         task_type="CAUSAL_LM",
         r=settings.lora_rank,
@@ -94,14 +100,42 @@ def with_adapter(model: Any, parent: Path | None, settings: TrainingConfig) -> A
         layers_to_transform=_last_layers(model, settings.lora_layers),
     )
     with quiet_peft():
-        if parent is None:
-            try:
-                return get_peft_model(model, lora)
-            except ValueError as error:  # no such modules
-                raise TrainingError(f"training.lora_targets does not fit the model: {error}") from error
-        check_adapter(parent)
-        check_fit(model, parent)
-        return PeftModel.from_pretrained(model, str(parent), is_trainable=True)
+        try:
+            return get_peft_model(model, lora)
+        except ValueError as error:  # no such modules
+            raise TrainingError(f"training.lora_targets does not fit the model: {error}") from error
+
+
+def check_targets(model: Any, settings: TrainingConfig) -> None:
+    """TrainingError for a name in `lora_targets` that no layer of the model has, or whose weights it uses twice.
+
+    The weights of `model` are not read, so that its outline will do.
+    """
+    known, twice = adaptable_modules(model), shared_modules(model)
+    layers = _last_layers(model, settings.lora_layers)
+    names = _targets(model, settings.lora_targets)
+    why = "" if names else 'it names nothing to adapt; name modules, or set it to "all-linear".'
+    for name in names:
+        adapted = set(named_by({name}, known, frozenset(layers) if layers else None))
+        if not adapted:
+            why = why or _no_target(name, known, settings)
+        elif adapted & twice:
+            why = why or (
+                f"the model uses the weights of {name} in two places (tied embeddings), so what is played would not be "
+                "what was trained; leave it out."
+            )
+    if why:
+        raise TrainingError(f"training.lora_targets does not fit the model: {why}")
+
+
+def _no_target(name: str, known: Sequence[str], settings: TrainingConfig) -> str:
+    """What to say of a name that no layer has."""
+    there = sorted({module.rpartition(".")[2] for module in known})
+    if name in there:
+        return f"{name} is in none of the last {settings.lora_layers} layers; leave it out, or set lora_layers = 0."
+    near = get_close_matches(name, [*there, "all-linear"], n=1)
+    meant = f" (did you mean {near[0]}?)" if near else ""
+    return f"it has no {name}{meant}; its modules are {', '.join(there)}."
 
 
 def _last_layers(model: Any, count: int) -> list[int] | None:

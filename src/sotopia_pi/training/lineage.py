@@ -28,7 +28,7 @@ class Lineage(BaseModel):
     the folder holds is the base with the adapter merged into it.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
     name: str
     base: str
@@ -84,7 +84,7 @@ def read_examples(folder: Path) -> Iterator[tuple[str, int]]:
             for line in file:
                 item = read_json(line)
                 yield str(item["episode"]), int(item["role"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise ModelError(f"{folder / EXAMPLES} cannot be read ({error}); restore it or train again.") from None
 
 

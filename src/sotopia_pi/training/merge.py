@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sotopia_pi.errors import ConfigError
-from sotopia_pi.models.fitting import check_adapter, holds_whole_weights, merged
+from sotopia_pi.models.fitting import check_adapter, check_finite, holds_whole_weights, merged
 from sotopia_pi.models.weights import base_of
 from sotopia_pi.training.lineage import EXAMPLES, LINEAGE, read_lineage
 
@@ -36,6 +36,7 @@ def merge(folder: Path, target: Path, dtype: Type = "auto", base: str | None = N
     tokenizer = load_tokenizer(name)
     stored = stored_type(name) if dtype == "auto" else getattr(torch, dtype)
     model: Any = merged(load_weights(name, torch.float32), folder, name).to(stored or torch.float32)
+    check_finite(model, f"{folder}, merged as {stored or torch.float32},")
 
     def finish(scratch: Path) -> None:
         tokenizer.save_pretrained(str(scratch))

@@ -16,7 +16,8 @@ from typing import Any
 
 from sotopia_pi.errors import ConfigError, ModelError
 from sotopia_pi.files import check_plain
-from sotopia_pi.models.fitting import ADAPTER, ADAPTER_CONFIG
+from sotopia_pi.models.fitting import ADAPTER
+from sotopia_pi.models.lora import ADAPTER_CONFIG
 from sotopia_pi.models.weights import public_name
 from sotopia_pi.training.card import CARD, card
 from sotopia_pi.training.lineage import EXAMPLES, LINEAGE, read_lineage

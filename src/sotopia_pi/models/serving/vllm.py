@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from sotopia_pi.errors import ModelError
-from sotopia_pi.models.fitting import adapter_config
+from sotopia_pi.models.lora import adapter_config
 
 #: The ranks that `--max-lora-rank` takes.
 _RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
