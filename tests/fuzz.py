@@ -95,8 +95,9 @@ def fuzz(minutes: float, seed: int, processes: int) -> int:
         running = []
         for own in range(seed, seed + processes):
             output = stack.enter_context(tempfile.TemporaryFile("w+", encoding="utf-8"))
-            running.append((own, output, start(own, 60 * minutes, output)))
-            stack.callback(running[-1][2].kill)
+            process = stack.enter_context(start(own, 60 * minutes, output))
+            stack.callback(process.kill)
+            running.append((own, output, process))
         print(f"all property tests for {minutes:g} minutes, seeds {seed} to {seed + processes - 1}", flush=True)
         states: list[int | None] = [None]
         while None in states and not any(states) and time.monotonic() < latest:

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from hypothesis import example as tried
 from hypothesis import given
 from hypothesis import strategies as st
 from support import character, price_task, turn
@@ -96,10 +97,12 @@ def say(words: str) -> Action:
 
 
 @given(st.text(max_size=50))
-def test_a_pseudonym_is_letters_digits_and_dashes(name: str) -> None:
-    good = 1 <= len(name) <= 40 and all(c.isascii() and (c.isalnum() or c == "-") for c in name)
+@tried("0 ")
+def test_a_pseudonym_is_letters_digits_and_dashes_and_spaces_around_it_do_not_count(name: str) -> None:
+    inner = name.strip()
+    good = 1 <= len(inner) <= 40 and all(c.isascii() and (c.isalnum() or c == "-") for c in inner)
     if good:
-        assert human(name) == f"{HUMAN}{name}"
+        assert human(name) == f"{HUMAN}{inner}"
         assert is_human(human(name))
     else:
         with pytest.raises(ConfigError, match="letters, digits and -"):
