@@ -37,16 +37,16 @@ browser:
 test: dev browser
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadgroup -m "not slow"
 
-# Against other programs: real servers, TRL's trainer, several processes; and with the lowest versions.
+# Against other programs: real servers, TRL's trainer, several processes.
 test-slow: dev browser
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadgroup -m slow
-	$(MAKE) test-lowest
 
 # The tests with the lowest versions that pyproject.toml allows; what it does not bound is taken from $(VENV).
 LOWEST := .venv-lowest
 .PHONY: test-lowest
 test-lowest: dev browser $(LOWEST)/.installed
-	PYTHONPATH=src OMP_NUM_THREADS=1 $(LOWEST)/bin/python -m pytest -n auto --dist loadgroup -m "not slow and not weights"
+	PYTHONPATH=src OMP_NUM_THREADS=1 $(LOWEST)/bin/python -m pytest -n auto --dist loadgroup -m "not slow and not weights" \
+	  -o filterwarnings=default
 
 $(LOWEST)/.installed: pyproject.toml .ci/lowest.py $(VENV)/.installed-dev
 	rm -rf $(LOWEST)

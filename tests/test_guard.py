@@ -344,3 +344,11 @@ def test_login_in_a_browser(page: Any) -> None:
         page.get_by_label("Token").fill(TOKEN)
         page.get_by_role("button", name="Log in").click()
         expect(page.locator("h1")).to_have_text("Runs")
+
+
+def test_the_printed_link_in_a_browser(page: Any) -> None:
+    with served(application(Site({}, TOKEN), ("127.0.0.1",))) as address:
+        page.goto(f"{address}/?token={TOKEN}")
+        expect(page.locator("h1")).to_have_text("Runs")
+        assert page.url == f"{address}/" and page.evaluate("history.length") <= 2
+        assert page.evaluate("document.cookie") == ""  # out of reach of scripts
