@@ -13,7 +13,7 @@ from sotopia_pi.files import check_tree
 from sotopia_pi.models.chat import ENCODING, chat_format
 from sotopia_pi.models.fitting import holds_whole_weights
 from sotopia_pi.models.remote.spec import is_remote
-from sotopia_pi.models.weights import BESIDE, SMOLLM2, check_quantizing, load_tokenizer, outline
+from sotopia_pi.models.weights import BESIDE, SMOLLM2, check_quantizing, is_folder, load_tokenizer, outline
 from sotopia_pi.pipeline.choosing import best_player
 from sotopia_pi.pipeline.preparing import fingerprint, prepare
 from sotopia_pi.pipeline.stages import Facts, need, once
@@ -56,13 +56,20 @@ def check_training(run: Run) -> None:
 def check_learning(run: Run, item: RoundConfig) -> None:
     """Whether what a round is to train can be trained as its settings say, as far as can be known without its weights.
 
-    ModelError, TrainingError. The built-in model is known to fit.
+    ModelError, TrainingError. The built-in model is known to fit; of one on a hub that is out of reach nothing is known
+    before it is trained.
     """
     base, settings = run.config.models.weights or run.config.models.policy, run.config.training_of(item)
     if not has_weights(base):
         return
     if base != SMOLLM2:
-        form = chat_format(load_tokenizer(base))
+        try:
+            tokenizer = load_tokenizer(base)
+        except ModelError:
+            if is_folder(base):
+                raise
+            return
+        form = chat_format(tokenizer)
         try:
             form.check_trained()
         except ModelError as error:
