@@ -15,6 +15,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
+from operator import mul
 from random import Random
 from typing import Any, Generic, Literal, Protocol, TypeVar, get_args
 
@@ -228,12 +230,12 @@ class Environment(ABC, Generic[C, S, T]):
 
     def appeal(self, side: S, heard: Heard[T]) -> Callable[[T], float]:
         """An opponent model: how much the partner is likely to like terms, judged by what it asked for."""
-        theirs = [self.gains(side, terms) for role, terms in heard if role != side.role and terms is not None]
+        theirs = [_gains(self, side, terms) for role, terms in heard if role != side.role and terms is not None]
         weights = [0.3 + sum(gains) / len(theirs) for gains in zip(*theirs, strict=True)] if theirs else None
 
         def liked(terms: T) -> float:
-            gains = self.gains(side, terms)
-            return sum(gain * weight for gain, weight in zip(gains, weights or [1.0] * len(gains), strict=True))
+            gains = _gains(self, side, terms)
+            return sum(map(mul, gains, weights)) if weights else sum(gains)
 
         return liked
 
@@ -320,6 +322,11 @@ class Environment(ABC, Generic[C, S, T]):
         if terms is None:
             return 0.0
         return self.together(check, terms) / max(self.together(check, outcome) for outcome in self.outcomes(check))
+
+
+@lru_cache(maxsize=65536)
+def _gains(env: Environment[Any, Any, Any], side: Any, terms: Any) -> tuple[float, ...]:
+    return env.gains(side, terms)
 
 
 def joined(parts: Sequence[str], last: str = "and") -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from random import Random
 from typing import Any, Generic, TypeVar
 
@@ -114,7 +115,7 @@ def _proposal(
     special = env.propose(side, style, heard, talk.demand)
     if special is not None:
         return special
-    worths = {terms: env.worth(side, terms) for terms in env.candidates(side)}
+    worths = _worths(env, side)
     if not worths:
         return None
     open_to = _open_to(worths, talk.own)
@@ -124,6 +125,12 @@ def _proposal(
         enough = [terms for terms in open_to if worths[terms] >= most - _EPSILON]
     liked = env.appeal(side, heard)
     return max(enough, key=lambda terms: (round(liked(terms), 6), rng.random()))
+
+
+@lru_cache(maxsize=4096)
+def _worths(env: Environment[Any, Any, T], side: Any) -> dict[T, float]:
+    """What may be proposed and what it is worth; asked for on every turn."""
+    return {terms: env.worth(side, terms) for terms in env.candidates(side)}
 
 
 def _open_to(worths: dict[T, float], own: Sequence[T]) -> list[T]:

@@ -65,3 +65,49 @@ def _temper(name: str, **ranges: float | Range) -> Temper:
     if unknown:
         raise TypeError(f"a style has no {', '.join(sorted(unknown))}")
     return Temper(name, ranges)
+
+
+#: Whom a policy is trained against.
+TRAIN_PARTNERS = (
+    _temper("fair", opening=(0.9, 1.1), floor=(0.1, 0.4), pace=(0.08, 0.16), reciprocity=(0.5, 0.9),
+            matching=(0.7, 1.1), expects=(0.05, 0.1), patience=(0.1, 0.45), accept=(0.7, 0.95),
+            last_resort=(0.2, 0.45), care=(0.8, 1.0), reserve=(0.0, 0.7)),
+    _temper("firm", opening=(0.95, 1.2), floor=(0.35, 0.55), pace=(0.06, 0.1), reciprocity=(0.3, 0.6),
+            matching=(0.6, 1.0), expects=(0.05, 0.1), patience=(0.1, 0.4), accept=(0.85, 0.95),
+            last_resort=(0.3, 0.5), care=(0.9, 1.0), reserve=(0.3, 1.0)),
+    _temper("tester", opening=(0.9, 1.1), floor=(0.15, 0.4), pace=(0.1, 0.18), reciprocity=(0.4, 0.7),
+            matching=(0.7, 1.1), expects=(0.05, 0.09), patience=(0.15, 0.5), accept=(0.75, 0.95),
+            last_resort=(0.2, 0.45), test_from=(1, 4), test_length=(2, 4), care=(0.9, 1.0), reserve=(0.0, 1.0)),
+    _temper("easy", opening=(0.85, 1.0), floor=(0.1, 0.3), pace=(0.1, 0.15), reciprocity=(0.2, 0.5),
+            matching=(0.7, 1.1), expects=(0.05, 0.1), patience=(0.15, 0.5), accept=(0.6, 0.8),
+            last_resort=(0.15, 0.4), care=(0.6, 0.9), reserve=(0.0, 0.4)),
+)  # fmt: skip
+
+#: Whom a policy is tested against; nothing is tuned on them.
+TEST_PARTNERS = (
+    _temper("steady", opening=(0.95, 1.05), floor=(0.2, 0.45), pace=(0.09, 0.13), reciprocity=(0.4, 0.6),
+            matching=(0.8, 1.0), expects=(0.05, 0.08), patience=(0.15, 0.4), accept=(0.8, 0.9),
+            last_resort=(0.25, 0.45), care=(0.9, 1.0), reserve=(0.0, 1.0)),
+    _temper("warm", opening=(0.85, 0.95), floor=(0.15, 0.35), pace=(0.1, 0.16), reciprocity=(0.6, 0.8),
+            matching=(0.9, 1.2), expects=(0.06, 0.09), patience=(0.2, 0.5), accept=(0.65, 0.8),
+            last_resort=(0.2, 0.4), care=(0.7, 1.0), reserve=(0.0, 0.3)),
+    _temper("dealer", opening=(1.1, 1.25), floor=(0.3, 0.5), pace=(0.12, 0.2), reciprocity=(0.5, 0.8),
+            matching=(0.6, 0.9), expects=(0.05, 0.09), patience=(0.1, 0.4), accept=(0.85, 0.95),
+            last_resort=(0.3, 0.45), care=(0.9, 1.0), reserve=(0.4, 1.0)),
+    _temper("wary", opening=(0.9, 1.1), floor=(0.2, 0.5), pace=(0.08, 0.14), reciprocity=(0.3, 0.7),
+            matching=(0.6, 1.0), expects=(0.06, 0.1), patience=(0.1, 0.45), accept=(0.75, 0.95),
+            last_resort=(0.25, 0.5), test_from=(1, 5), test_length=(1, 3), care=1.0, reserve=(0.5, 1.0)),
+)  # fmt: skip
+
+#: Kept for a last look at a policy that is finished.
+LAST_PARTNERS = (
+    _temper("blunt", opening=(0.8, 0.95), floor=(0.4, 0.55), pace=(0.05, 0.1), reciprocity=(0.2, 0.5),
+            matching=(0.5, 0.8), expects=(0.06, 0.1), patience=(0.1, 0.3), accept=(0.7, 0.9),
+            last_resort=(0.3, 0.5), care=(0.6, 1.0), reserve=0.0),
+    _temper("quiet", opening=(1.0, 1.15), floor=(0.1, 0.4), pace=(0.12, 0.2), reciprocity=(0.7, 0.9),
+            matching=(0.8, 1.2), expects=(0.05, 0.08), patience=(0.2, 0.5), accept=(0.8, 0.95),
+            last_resort=(0.2, 0.4), care=1.0, reserve=1.0),
+    _temper("moody", opening=(0.85, 1.2), floor=(0.1, 0.5), pace=(0.06, 0.2), reciprocity=(0.2, 0.9),
+            matching=(0.5, 1.2), expects=(0.04, 0.1), patience=(0.1, 0.5), accept=(0.65, 0.95),
+            last_resort=(0.2, 0.5), test_from=(1, 6), test_length=(0, 4), care=(0.7, 1.0), reserve=(0.0, 1.0)),
+)  # fmt: skip
