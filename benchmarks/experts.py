@@ -13,7 +13,7 @@ from benchmarks.exploits import measure, scripted
 from sotopia_pi.environments.registry import generate
 from sotopia_pi.environments.styles import TRAIN_PARTNERS, Style, Temper
 
-FIRST, ROUNDS, CHILDREN, KEPT = 60, 4, 24, 4
+FIRST, ROUNDS, CHILDREN, KEPT = 60, 4, 20, 4
 SEED = 11
 
 

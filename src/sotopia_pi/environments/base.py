@@ -239,6 +239,10 @@ class Environment(ABC, Generic[C, S, T]):
 
         return liked
 
+    def fresh(self, terms: T, before: Sequence[T]) -> bool:
+        """Whether a partner that proposes this after those tries something new, which no script holds against it."""
+        return False
+
     def script(self, side: S, style: Style, heard: Heard[T], rng: Random) -> Offer[T] | None:
         """The next turn of a scripted player where the common negotiator would not do; None leaves it to that."""
         return None

@@ -135,7 +135,10 @@ class Division(Environment[DivisionCheck, DivisionSide, Share]):
     def goal(self, side: DivisionSide) -> str:
         """What one of each is worth."""
         ranked = sorted(range(len(side.things)), key=lambda i: -side.values[i])
-        worth = [f"{_count(side.counts[i], side.things[i])} worth {side.values[i]:g}{' each' * (side.counts[i] > 1)}" for i in ranked]
+        worth = [
+            f"{_count(side.counts[i], side.things[i])} worth {side.values[i]:g}{' each' * (side.counts[i] > 1)}"
+            for i in ranked
+        ]
         return f"Get as much value as you can. To you: {', '.join(worth)}."
 
     def notation(self, side: DivisionSide) -> str:
@@ -143,7 +146,7 @@ class Division(Environment[DivisionCheck, DivisionSide, Share]):
         return f'what you would get, such as "{self.write(side, _example(side))}"; the rest goes to the other'
 
     def read(self, side: DivisionSide, text: str) -> Share:
-        """"2 coins, 1 pen", "nothing" or "everything"."""
+        """ "2 coins, 1 pen", "nothing" or "everything"."""
         plain = text.lower()
         if plain in ("nothing", "everything"):
             return self._of(side, {} if plain == "nothing" else dict(zip(side.things, side.counts, strict=True)))
@@ -164,7 +167,9 @@ class Division(Environment[DivisionCheck, DivisionSide, Share]):
         found: dict[str, int] = {}
         for name, number in value.items():
             thing = self._thing(side, str(name).lower())
-            whole = int(number) if isinstance(number, int | float) and float(number).is_integer() else _number(str(number))
+            whole = (
+                int(number) if isinstance(number, int | float) and float(number).is_integer() else _number(str(number))
+            )
             if whole is None or isinstance(number, bool) or thing in found:
                 raise TermsError(f"give one whole number for each thing: {self.notation(side)}")
             found[thing] = whole
@@ -194,7 +199,11 @@ class Division(Environment[DivisionCheck, DivisionSide, Share]):
         mine = side.mine(terms)
         if not any(side.rest(mine)):
             return f"everything for me, {_things(side, mine)}"
-        return f"{_things(side, mine)} for me and the rest for you" if any(mine) else f"{_things(side, side.counts)} for you"
+        return (
+            f"{_things(side, mine)} for me and the rest for you"
+            if any(mine)
+            else f"{_things(side, side.counts)} for you"
+        )
 
     def claims(self, side: DivisionSide, terms: Share) -> tuple[frozenset[Claim], ...]:
         """Either what role 0 gets or what role 1 gets."""
@@ -206,7 +215,9 @@ class Division(Environment[DivisionCheck, DivisionSide, Share]):
         """All numbers of things."""
         found = _pattern(side.things).findall(words.lower())
         numbers = [(thing, 1 if number == "the" else _number(number)) for number, thing in found]
-        sure = frozenset((thing, n) for (thing, n), (word, _) in zip(numbers, found, strict=True) if n is not None and word != "the")
+        sure = frozenset(
+            (thing, n) for (thing, n), (word, _) in zip(numbers, found, strict=True) if n is not None and word != "the"
+        )
         counts = dict(zip(side.things, side.counts, strict=True))
         return Mentions(sure, frozenset((thing, 1) for thing, n in numbers if n == 1 and counts[thing] == 1))
 

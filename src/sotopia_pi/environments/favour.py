@@ -180,7 +180,7 @@ class Favour(Environment[FavourCheck, FavourSide, Gift]):
         return f'an amount and what it is for, such as "$10 for {side.purposes[0]}"'
 
     def read(self, side: FavourSide, text: str) -> Gift:
-        """"$20 for the roof"."""
+        """ "$20 for the roof"."""
         amount, found, purpose = text.partition(" for ")
         if not found:
             raise TermsError(f"write {self.notation(side)}")
@@ -251,7 +251,9 @@ class Favour(Environment[FavourCheck, FavourSide, Gift]):
         """Whole amounts, in steps of 5 above 20."""
         sums = (*range(1, 5), *range(5, 20, 3), *range(20, 160, 5))
         gifts = (Gift(float(amount), purpose) for purpose in side.purposes for amount in sums)
-        return tuple(gift for gift in gifts if self.within(side, gift) and (not side.asks or gift.amount <= 1.3 * side.hope))
+        return tuple(
+            gift for gift in gifts if self.within(side, gift) and (not side.asks or gift.amount <= 1.3 * side.hope)
+        )
 
     def gains(self, side: FavourSide, terms: Gift) -> tuple[float, ...]:
         """The giver sees the amount; what the asker makes of a giver's offers is `appeal`."""
@@ -280,6 +282,10 @@ class Favour(Environment[FavourCheck, FavourSide, Gift]):
             return None
         limit = side.limit(asked[-1])
         return Gift(float(max(1, int(limit * min(max(1 - demand, 0), 1)))), asked[-1])
+
+    def fresh(self, terms: Gift, before: Sequence[Gift]) -> bool:
+        """A purpose that it has not named before."""
+        return all(terms.purpose != earlier.purpose for earlier in before)
 
     def fills(self, side: FavourSide) -> dict[str, str]:
         """The cause."""

@@ -210,6 +210,10 @@ class Meeting(Environment[MeetingCheck, MeetingSide, str]):
         """Which option it is."""
         return tuple(float(option == terms) for option in side.options)
 
+    def fresh(self, terms: str, before: Sequence[str]) -> bool:
+        """An option that it has not named before."""
+        return terms not in before
+
     def fills(self, side: MeetingSide) -> dict[str, str]:
         """What the meeting is for."""
         return {"part": side.what, "item": side.occasion}

@@ -48,7 +48,7 @@ def decide(
     scripted = env.script(side, style, heard, rng)
     if scripted is not None:
         return scripted
-    talk = _listen(style, side.role, heard, lambda terms: env.worth(side, terms))
+    talk = _listen(env, side, style, heard)
     offer = _proposal(env, side, style, heard, talk, rng)
     last = heard[-1][1] if heard and heard[-1][0] != side.role else None
     worth = env.worth(side, last) if last is not None and env.within(side, last) else -1.0
@@ -66,23 +66,25 @@ def decide(
     return Offer(Move.HOLD if offer == talk.own[-1] else Move.COUNTER, offer)
 
 
-def _listen(style: Style, role: int, heard: Heard[T], worth: Callable[[T], float]) -> _Talk[T]:
+def _listen(env: Environment[Any, Any, T], side: Any, style: Style, heard: Heard[T]) -> _Talk[T]:
     talk: _Talk[T] = _Talk(style.opening)
     gained, turns = 0.0, 0
     for number, (speaker, terms) in enumerate(heard):
-        if speaker == role:
-            if turns:
-                talk.demand = max(talk.demand - _step(style, turns, gained), min(style.floor, style.opening))
-            turns += 1
-            gained = 0.0
-            if terms is not None:
-                talk.own.append(terms)
+        if speaker != side.role:
+            fresh = terms is not None and env.fresh(terms, talk.theirs)
+            gained = _gained(talk, terms, lambda heard_terms: env.worth(side, heard_terms))
+            if number > 1 and not fresh:
+                talk.tab = min(talk.tab + gained - style.expects, 2 * style.expects)
             continue
-        gained = _gained(talk, terms, worth)
-        if number > 1 or terms is not None and talk.best is not None and len(talk.theirs) > 1:
-            talk.tab = min(talk.tab + gained - style.expects, 2 * style.expects)
+        if turns:
+            talk.demand -= _step(style, turns, gained)
+        turns += 1
+        gained = 0.0
+        if terms is not None:
+            talk.own.append(terms)
     if turns:
-        talk.demand = max(talk.demand - _step(style, turns, gained), min(style.floor, style.opening))
+        talk.demand -= _step(style, turns, gained)
+    talk.demand = max(talk.demand, min(style.floor, style.opening))
     return talk
 
 

@@ -55,7 +55,9 @@ _TEXT: dict[Split, str] = {
 }
 #: Items on sale and the band of their listed price, in dollars.
 ITEMS: dict[Split, dict[str, tuple[int, int]]] = {
-    split: {name: (int(low), int(high)) for name, low, high in (line.strip().rsplit(" ", 2) for line in text.split(","))}
+    split: {
+        name: (int(low), int(high)) for name, low, high in (line.strip().rsplit(" ", 2) for line in text.split(","))
+    }
     for split, text in _TEXT.items()
 }
 

@@ -68,8 +68,8 @@ def environment(kind: str) -> AnyEnvironment:
     _load()
     if kind not in _REGISTERED:
         near = get_close_matches(kind, kinds(), n=2, cutoff=0.5)
-        hint = f"; did you mean {' or '.join(near)}?" if near else ""
-        raise ConfigError(f"there is no verified kind {kind!r}{hint} The kinds are {', '.join(kinds())}.".replace("? ", "? "))
+        hint = f"; did you mean {' or '.join(near)}? " if near else ". "
+        raise ConfigError(f"there is no verified kind {kind!r}{hint}The kinds are {', '.join(kinds())}.")
     return _REGISTERED[kind]
 
 

@@ -56,7 +56,10 @@ class Temper:
 
     def draw(self, rng: Random) -> Style:
         """A style of this family."""
-        drawn = {name: value if isinstance(value, int | float) else rng.uniform(*value) for name, value in self.ranges.items()}
+        drawn = {
+            name: value if isinstance(value, int | float) else rng.uniform(*value)
+            for name, value in self.ranges.items()
+        }
         return Style(**drawn)
 
 
@@ -111,3 +114,6 @@ LAST_PARTNERS = (
             matching=(0.5, 1.2), expects=(0.04, 0.1), patience=(0.1, 0.5), accept=(0.65, 0.95),
             last_resort=(0.2, 0.5), test_from=(1, 6), test_length=(0, 4), care=(0.7, 1.0), reserve=(0.0, 1.0)),
 )  # fmt: skip
+
+EXPERTS = (_temper("tough"),)
+BEST: dict[str, tuple[str, ...]] = {}
