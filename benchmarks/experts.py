@@ -22,7 +22,8 @@ def _drawn(rng: Random) -> Style:
     return Style(
         opening=opening,
         floor=min(opening, round(rng.uniform(0.05, 0.8), 2)),
-        pace=round(rng.uniform(0.03, 0.2), 3),
+        pace=round(rng.uniform(0.0, 0.2), 3),
+        closing=rng.choice((0.0, 0.0, 0.1, 0.2, 0.3)),
         reciprocity=rng.choice((0.0, 0.0, 0.2, 0.4, 0.7)),
         matching=round(rng.uniform(0.3, 1.2), 2),
         patience=99.0,
@@ -34,10 +35,10 @@ def _drawn(rng: Random) -> Style:
 def _varied(style: Style, rng: Random) -> Style:
     """The style with about half of its numbers changed a little."""
     changes = {}
-    for name in ("opening", "floor", "pace", "matching", "accept", "reciprocity", "last_resort"):
+    for name in ("opening", "floor", "pace", "closing", "matching", "accept", "reciprocity", "last_resort"):
         if rng.random() < 0.5:
             value = getattr(style, name)
-            changes[name] = round(max(0.0, value + rng.gauss(0, 0.02 if name == "pace" else 0.1)), 3)
+            changes[name] = round(max(0.0, value + rng.gauss(0, 0.02 if name in ("pace", "closing") else 0.1)), 3)
     changed = replace(style, **changes)
     return replace(changed, floor=min(changed.floor, changed.opening), reciprocity=min(changed.reciprocity, 0.95))
 

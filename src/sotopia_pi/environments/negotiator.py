@@ -9,7 +9,7 @@ continue any episode.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from random import Random
@@ -77,22 +77,23 @@ def _listen(env: Environment[Any, Any, T], side: Any, style: Style, heard: Heard
                 talk.tab = min(talk.tab + gained - style.expects, 2 * style.expects)
             continue
         if turns:
-            talk.demand -= _step(style, turns, gained)
+            talk.demand -= _step(style, turns, gained, talk)
         turns += 1
         gained = 0.0
         if terms is not None:
             talk.own.append(terms)
     if turns:
-        talk.demand -= _step(style, turns, gained)
+        talk.demand -= _step(style, turns, gained, talk)
     talk.demand = max(talk.demand, min(style.floor, style.opening))
     return talk
 
 
-def _step(style: Style, turn: int, gained: float) -> float:
+def _step(style: Style, turn: int, gained: float, talk: _Talk[T]) -> float:
     """How much the demand falls on an own turn; not at all while the style tests the partner."""
     if style.test_from <= turn < style.test_from + style.test_length:
         return 0.0
-    return style.pace * (1 - style.reciprocity) + style.reciprocity * style.matching * gained
+    gap = max(0.0, talk.demand - max(0.0, talk.best or 0.0))
+    return style.pace * (1 - style.reciprocity) + style.reciprocity * style.matching * gained + style.closing * gap
 
 
 def _gained(talk: _Talk[T], terms: T | None, worth: Callable[[T], float]) -> float:
@@ -120,11 +121,8 @@ def _proposal(
     worths = _worths(env, side)
     if not worths:
         return None
-    open_to = _open_to(worths, talk.own)
-    enough = [terms for terms in open_to if worths[terms] >= talk.demand - _EPSILON]
-    if not enough:
-        most = max(worths[terms] for terms in open_to)
-        enough = [terms for terms in open_to if worths[terms] >= most - _EPSILON]
+    demand = min(talk.demand, max(worths.values()))
+    enough = [terms for terms, worth in worths.items() if worth >= demand - _EPSILON]
     liked = env.appeal(side, heard)
     return max(enough, key=lambda terms: (round(liked(terms), 6), rng.random()))
 
@@ -133,9 +131,3 @@ def _proposal(
 def _worths(env: Environment[Any, Any, T], side: Any) -> dict[T, float]:
     """What may be proposed and what it is worth; asked for on every turn."""
     return {terms: env.worth(side, terms) for terms in env.candidates(side)}
-
-
-def _open_to(worths: dict[T, float], own: Sequence[T]) -> list[T]:
-    """What is not better for itself than what it has proposed before: it does not take back what it gave."""
-    lowest = min((worths[terms] for terms in own if terms in worths), default=float("inf"))
-    return [terms for terms, worth in worths.items() if worth <= lowest + _EPSILON] or list(worths)

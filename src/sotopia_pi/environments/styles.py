@@ -22,6 +22,7 @@ class Style:
     pace          what it gives way on a turn of its own accord
     reciprocity   0 gives way at its own pace, 1 only in return for what the partner gave
     matching      how much it gives in return for a concession of 1
+    closing       which share of the gap to the partner's best offer it gives way besides
     expects       the concession it expects on each of the partner's turns
     patience      how far the partner may fall behind that in all before it leaves
     accept        an offer worth this much is accepted at once
@@ -37,6 +38,7 @@ class Style:
     pace: float = 0.08
     reciprocity: float = 0.5
     matching: float = 0.7
+    closing: float = 0.0
     expects: float = 0.05
     patience: float = 0.3
     accept: float = 0.9
@@ -115,5 +117,24 @@ LAST_PARTNERS = (
             last_resort=(0.2, 0.5), test_from=(1, 6), test_length=(0, 4), care=(0.7, 1.0), reserve=(0.0, 1.0)),
 )  # fmt: skip
 
-EXPERTS = (_temper("tough"),)
+#: Whom to imitate: found by `benchmarks/experts.py` on training tasks against the training partners. They never leave.
+EXPERTS = (
+    _temper("haggler", opening=(1.1, 1.2), floor=(0.29, 0.35), pace=(0.14, 0.155), reciprocity=0.0,
+            accept=(0.6, 0.72), last_resort=0.1, patience=99),
+    _temper("claimer", opening=0.8, floor=(0.66, 0.7), pace=(0.14, 0.17), reciprocity=(0.5, 0.56), matching=0.8,
+            accept=(0.85, 0.95), last_resort=0.08, patience=99),
+    _temper("quick", opening=(0.8, 0.9), floor=(0.3, 0.38), pace=(0.165, 0.18), reciprocity=0.39, matching=0.9,
+            accept=(0.43, 0.53), last_resort=0.1, patience=99),
+    _temper("seeker", opening=(1.0, 1.06), floor=(0.11, 0.17), pace=(0.072, 0.08), reciprocity=0.0,
+            accept=(0.77, 0.82), last_resort=0.1, patience=99),
+    _temper("trader", opening=1.0, floor=(0.14, 0.2), pace=(0.065, 0.075), reciprocity=0.0, accept=(0.74, 0.8),
+            last_resort=0.03, patience=99),
+    _temper("even", opening=1.0, floor=(0.33, 0.39), pace=(0.11, 0.12), reciprocity=0.2, matching=0.73,
+            accept=(0.6, 0.66), last_resort=0.2, patience=99),
+    _temper("modest", opening=(0.7, 0.75), floor=(0.62, 0.68), pace=(0.12, 0.16), reciprocity=0.2, matching=0.8,
+            accept=(0.6, 0.7), last_resort=0.1, patience=99),
+    _temper("swift", opening=(0.88, 0.94), floor=(0.45, 0.5), pace=(0.18, 0.22), reciprocity=0.0,
+            accept=(0.75, 0.85), last_resort=0.15, patience=99),
+)  # fmt: skip
+#: Which of them are within 0.3 GOAL of the best in a kind; other kinds are played by all.
 BEST: dict[str, tuple[str, ...]] = {}
