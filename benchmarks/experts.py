@@ -28,19 +28,23 @@ def _drawn(rng: Random) -> Style:
         matching=round(rng.uniform(0.3, 1.2), 2),
         patience=99.0,
         accept=round(rng.uniform(0.5, 1.0), 2),
-        last_resort=rng.choice((0.0, 0.05, 0.1, 0.2)),
+        resort=rng.choice((0.0, 0.05, 0.1, 0.2)),
     )
 
 
 def _varied(style: Style, rng: Random) -> Style:
     """The style with about half of its numbers changed a little."""
     changes = {}
-    for name in ("opening", "floor", "pace", "closing", "matching", "accept", "reciprocity", "last_resort"):
+    for name in ("opening", "floor", "pace", "closing", "matching", "accept", "reciprocity", "resort"):
         if rng.random() < 0.5:
             value = getattr(style, name)
             changes[name] = round(max(0.0, value + rng.gauss(0, 0.02 if name in ("pace", "closing") else 0.1)), 3)
     changed = replace(style, **changes)
     return replace(changed, floor=min(changed.floor, changed.opening), reciprocity=min(changed.reciprocity, 0.95))
+
+
+def _fixed(style: Style) -> Temper:
+    return Temper("", {name: (value, value) for name, value in asdict(style).items()})
 
 
 def search(kind: str, tasks: int = 50) -> list[tuple[float, Style]]:
@@ -49,7 +53,7 @@ def search(kind: str, tasks: int = 50) -> list[tuple[float, Style]]:
 
     def rated(styles: list[Style], count: int) -> list[tuple[float, Style]]:
         drawn = generate(kind, "train", count, SEED)
-        done = [(measure(kind, drawn, scripted([Temper("", asdict(style))]), partners), style) for style in styles]
+        done = [(measure(kind, drawn, scripted([_fixed(style)]), partners), style) for style in styles]
         return sorted(done, key=lambda pair: -pair[0])
 
     best = rated([_drawn(rng) for _ in range(FIRST)], tasks)[:KEPT]

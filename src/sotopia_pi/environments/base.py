@@ -12,7 +12,7 @@ same for both roles).
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
@@ -136,11 +136,7 @@ class Offer(Generic[T]):
 
 
 class Environment(ABC, Generic[C, S, T]):
-    """A verified kind. Everything is a pure function of its arguments.
-
-    `keys` are the names that terms may have as an object, in the order in which they are written; a single value
-    under another name is refused.
-    """
+    """A verified kind. Everything is a pure function of its arguments."""
 
     kind: str
     check_type: type[C]
@@ -170,8 +166,11 @@ class Environment(ABC, Generic[C, S, T]):
         """Terms from text in this role's notation. TermsError."""
 
     def read_object(self, side: S, value: Mapping[str, Any]) -> T:
-        """Terms from an object, {issue: value}, and from a form. TermsError."""
-        raise TermsError(f"write the terms as text: {self.notation(side)}")
+        """Terms from an object with one value for each control of the form, {issue: value}. TermsError."""
+        names = [field.name for field in self.form(side)]
+        if value.keys() != set(names) or any(isinstance(part, Mapping | list) for part in value.values()):
+            raise TermsError(f"an object has one value for each of {joined(names)}; or write {self.notation(side)}")
+        return self.parse(side, ", ".join(str(value[name]) for name in names))
 
     #: Whether a bare number can be terms.
     numbers = False
@@ -180,9 +179,9 @@ class Environment(ABC, Generic[C, S, T]):
     def write(self, side: S, terms: T) -> str:
         """Terms in this role's notation; `read` gives the same terms back."""
 
-    @abstractmethod
     def words(self, side: S, terms: T) -> str:
         """Terms as part of a sentence, naming them in full."""
+        return self.write(side, terms)
 
     @abstractmethod
     def claims(self, side: S, terms: T) -> tuple[frozenset[Claim], ...]:
@@ -208,9 +207,12 @@ class Environment(ABC, Generic[C, S, T]):
     def points(self, check: C, role: int, terms: T) -> float:
         """GOAL of an agreement within the role's limit, by the kind's formula; 0 to 10."""
 
+    #: Whether what is agreed is wealth, so that FIN is half of the points where nothing else is said.
+    material = False
+
     def benefits(self, check: C, role: int, terms: T) -> float | None:
         """FIN of an agreement, -5 to 5; None where it does not follow."""
-        return None
+        return self.points(check, role, terms) / 2 if self.material else None
 
     @abstractmethod
     def outcomes(self, check: C) -> Iterable[T]:
@@ -248,7 +250,7 @@ class Environment(ABC, Generic[C, S, T]):
         return None
 
     def propose(self, side: S, style: Style, heard: Heard[T], demand: float) -> T | None:
-        """What a scripted player of this style proposes where the common choice would not do; None leaves it to that."""
+        """What a scripted player proposes where the common choice would not do; None leaves it to that."""
         return None
 
     def fills(self, side: S) -> dict[str, str]:
@@ -338,8 +340,6 @@ def joined(parts: Sequence[str], last: str = "and") -> str:
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} {last} {parts[-1]}"
 
 
-def only_keys(value: Mapping[str, Any], keys: Collection[str]) -> None:
-    """Raises TermsError where an object of terms has other keys than these."""
-    unknown = [str(key) for key in value if key not in keys]
-    if unknown or not value:
-        raise TermsError(f"terms as an object have {joined(list(keys))}, not {', '.join(unknown) or 'nothing'}")
+def article(noun: str) -> str:
+    """A noun with "a" or "an"."""
+    return f"{'an' if noun[:1].lower() in 'aeiou' else 'a'} {noun}"

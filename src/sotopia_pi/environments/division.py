@@ -19,17 +19,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from sotopia_pi.environments.base import (
-    CheckOf,
-    Claim,
-    Environment,
-    Mentions,
-    NumberField,
-    Split,
-    TermsError,
-    joined,
-    only_keys,
-)
+from sotopia_pi.environments import base
 from sotopia_pi.environments.registry import register
 
 Share = tuple[int, ...]
@@ -41,7 +31,7 @@ _ITEM = re.compile(r"(\S+) (.+)")
 _BETWEEN = re.compile(r" ?(?:[,;&]| and )(?: and )? ?", re.IGNORECASE)
 
 #: Things to divide; the plural adds an s.
-THINGS: dict[Split, tuple[str, ...]] = {
+THINGS: dict[base.Split, tuple[str, ...]] = {
     "train": (
         "book", "hat", "ball", "cup", "lamp", "shell", "candle", "basket", "poster", "blanket", "puzzle", "mug",
         "spool", "kite", "plate", "bell", "pillow", "marble", "pencil", "jar", "spoon", "apple", "drum", "ticket",
@@ -74,7 +64,7 @@ class DivisionSide:
         return tuple(count - taken for count, taken in zip(self.counts, share, strict=True))
 
 
-class DivisionCheck(CheckOf[DivisionSide]):
+class DivisionCheck(base.CheckOf[DivisionSide]):
     """`counts` things are to be divided; `values` says what one of each is worth to each role, 10 for everything."""
 
     kind: Literal["division"] = "division"
@@ -102,16 +92,17 @@ class DivisionCheck(CheckOf[DivisionSide]):
 
 
 @register("division")
-class Division(Environment[DivisionCheck, DivisionSide, Share]):
+class Division(base.Environment[DivisionCheck, DivisionSide, Share]):
     """The division. Terms are what role 0 gets, in the order of the things."""
 
     check_type = DivisionCheck
+    material = True
 
-    def entries(self, split: Split) -> Sequence[str]:
+    def entries(self, split: base.Split) -> Sequence[str]:
         """The things."""
         return THINGS[split]
 
-    def draw(self, rng: Random, split: Split, entry: str) -> DivisionCheck:
+    def draw(self, rng: Random, split: base.Split, entry: str) -> DivisionCheck:
         """Five or six things of three sorts, `entry` one of them, whose values differ enough for trading to pay."""
         things = [entry, *rng.sample([other for other in THINGS[split] if other != entry], 2)]
         rng.shuffle(things)
@@ -155,37 +146,34 @@ class Division(Environment[DivisionCheck, DivisionSide, Share]):
             item = _ITEM.fullmatch(part)
             number = _number(item[1]) if item else None
             if item is None or number is None:
-                raise TermsError(f"write a number before each thing: {self.notation(side)}")
+                raise base.TermsError(f"write a number before each thing: {self.notation(side)}")
             thing = self._thing(side, item[2])
             if thing in found:
-                raise TermsError(f"you name the {thing}s twice; write {self.notation(side)}")
+                raise base.TermsError(f"you name the {thing}s twice; write {self.notation(side)}")
             found[thing] = number
         return self._of(side, found)
 
     def read_object(self, side: DivisionSide, value: Mapping[str, Any]) -> Share:
-        """{"coins": 2, "pen": 1}."""
+        """{"coins": 2, "pen": 1}; what is left out goes to the partner."""
         found: dict[str, int] = {}
         for name, number in value.items():
             thing = self._thing(side, str(name).lower())
-            whole = (
-                int(number) if isinstance(number, int | float) and float(number).is_integer() else _number(str(number))
-            )
-            if whole is None or isinstance(number, bool) or thing in found:
-                raise TermsError(f"give one whole number for each thing: {self.notation(side)}")
+            whole = _number(re.sub(r"\.0+$", "", str(number)))
+            if whole is None or thing in found:
+                raise base.TermsError(f"give one whole number for each thing: {self.notation(side)}")
             found[thing] = whole
-        only_keys(found, side.things)
-        return self._of(side, found)
+        return self.read(side, ", ".join(f"{number} {thing}" for thing, number in found.items()))
 
     def _thing(self, side: DivisionSide, name: str) -> str:
         for thing in side.things:
             if name in (thing, f"{thing}s"):
                 return thing
-        raise TermsError(f"there are no {name[:40]} here, only {_things(side, side.counts)}")
+        raise base.TermsError(f"there are no {name[:40]} here, only {_things(side, side.counts)}")
 
     def _of(self, side: DivisionSide, found: Mapping[str, int]) -> Share:
         mine = tuple(found.get(thing, 0) for thing in side.things)
         if any(number < 0 or number > count for number, count in zip(mine, side.counts, strict=True)):
-            raise TermsError(f"there are only {_things(side, side.counts)}, and no number may be below 0")
+            raise base.TermsError(f"there are only {_things(side, side.counts)}, and no number may be below 0")
         return mine if side.role == 0 else side.rest(mine)
 
     def write(self, side: DivisionSide, terms: Share) -> str:
@@ -205,30 +193,27 @@ class Division(Environment[DivisionCheck, DivisionSide, Share]):
             else f"{_things(side, side.counts)} for you"
         )
 
-    def claims(self, side: DivisionSide, terms: Share) -> tuple[frozenset[Claim], ...]:
+    def claims(self, side: DivisionSide, terms: Share) -> tuple[frozenset[base.Claim], ...]:
         """Either what role 0 gets or what role 1 gets."""
         shares = (terms, side.rest(terms))
         named = [frozenset((thing, n) for thing, n in zip(side.things, share, strict=True) if n) for share in shares]
         return tuple(claims for claims in named if claims)
 
-    def mentions(self, side: DivisionSide, words: str) -> Mentions:
+    def mentions(self, side: DivisionSide, words: str) -> base.Mentions:
         """All numbers of things."""
-        found = _pattern(side.things).findall(words.lower())
-        numbers = [(thing, 1 if number == "the" else _number(number)) for number, thing in found]
-        sure = frozenset(
-            (thing, n) for (thing, n), (word, _) in zip(numbers, found, strict=True) if n is not None and word != "the"
-        )
-        counts = dict(zip(side.things, side.counts, strict=True))
-        return Mentions(sure, frozenset((thing, 1) for thing, n in numbers if n == 1 and counts[thing] == 1))
+        found = [(thing, number) for number, thing in _pattern(side.things).findall(words.lower())]
+        single = {thing for thing, count in zip(side.things, side.counts, strict=True) if count == 1}
+        sure = {(thing, _number(number)) for thing, number in found if number != "the"}
+        return base.Mentions(frozenset(sure), frozenset((thing, 1) for thing, _ in found if thing in single))
 
-    def known(self, side: DivisionSide) -> frozenset[Claim]:
+    def known(self, side: DivisionSide) -> frozenset[base.Claim]:
         """How many there are of each."""
         return frozenset(zip(side.things, side.counts, strict=True)) | {(thing, 0) for thing in side.things}
 
-    def form(self, side: DivisionSide) -> tuple[NumberField, ...]:
+    def form(self, side: DivisionSide) -> tuple[base.NumberField, ...]:
         """A number for each thing."""
         return tuple(
-            NumberField(thing, f"{thing}s for you, of {count}", 0, count)
+            base.NumberField(thing, f"{thing}s for you, of {count}", 0, count)
             for thing, count in zip(side.things, side.counts, strict=True)
         )
 
@@ -236,10 +221,6 @@ class Division(Environment[DivisionCheck, DivisionSide, Share]):
         """What the role's things are worth to it."""
         side = check.side(role)
         return float(sum(value * n for value, n in zip(side.values, side.mine(terms), strict=True)))
-
-    def benefits(self, check: DivisionCheck, role: int, terms: Share) -> float:
-        """Half of GOAL."""
-        return self.points(check, role, terms) / 2
 
     def outcomes(self, check: DivisionCheck) -> Iterable[Share]:
         """Every division."""
@@ -282,7 +263,7 @@ def _count(number: int, thing: str) -> str:
 
 
 def _things(side: DivisionSide, share: Share) -> str:
-    return joined([_count(number, thing) for number, thing in zip(share, side.things, strict=True) if number])
+    return base.joined([_count(number, thing) for number, thing in zip(share, side.things, strict=True) if number])
 
 
 @lru_cache(maxsize=1024)

@@ -4,9 +4,9 @@ A gift is an amount for one of the cause's purposes. The giver would give much f
 another, little for the rest; the asker does not know which is which, and can find out by asking or by naming purposes
 and seeing what is offered. GOAL of the asker = 10 x the amount / the most the giver would give; GOAL of the giver =
 10 x (the most it would give for this purpose - the amount) / the most it would give: it is glad of a gift for what it
-cares for, and of what it keeps. More than it would give for the purpose is outside its limit. FIN = 5 x the amount / the
-most the giver would give, negative for the giver. Because the money is bound to the purpose, finding the hidden lever
-decides by itself what can be had, and nobody has to judge how well somebody was persuaded.
+cares for, and of what it keeps. More than it would give for the purpose is outside its limit. FIN = 5 x the amount /
+the most the giver would give, negative for the giver. Because the money is bound to the purpose, finding the hidden
+lever decides by itself what can be had, and nobody has to judge how well somebody was persuaded.
 
 Terms are "$20 for the roof". Words name a gift by the amount and all words of the purpose; they may not mention other
 amounts or purposes unless they were declared before.
@@ -15,27 +15,14 @@ amounts or purposes unless they were declared before.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import Annotated, Any, Literal, NamedTuple, Self
+from typing import Annotated, Literal, NamedTuple, Self
 
 from pydantic import Field, model_validator
 
-from sotopia_pi.environments.base import (
-    CheckOf,
-    ChoiceField,
-    Claim,
-    Environment,
-    Heard,
-    Mentions,
-    NumberField,
-    Split,
-    TermsError,
-    joined,
-    only_keys,
-)
-from sotopia_pi.environments.base import Field as FormField
+from sotopia_pi.environments import base
 from sotopia_pi.environments.money import amounts, read_amount, write_amount
 from sotopia_pi.environments.registry import register
 from sotopia_pi.environments.styles import Style
@@ -45,7 +32,7 @@ Money = Annotated[float, Field(gt=0, le=1000)]
 MOST = 1000
 
 #: Causes and what they collect for; within a cause no word occurs in two purposes.
-CAUSES: dict[Split, dict[str, tuple[str, ...]]] = {
+CAUSES: dict[base.Split, dict[str, tuple[str, ...]]] = {
     "train": {
         "the animal shelter": ("kennels", "vet bills", "cat food", "a van"),
         "the village school": ("books", "computers", "a playground", "trips"),
@@ -108,7 +95,7 @@ class FavourSide:
         return self.limits[self.purposes.index(purpose)]
 
 
-class FavourCheck(CheckOf[FavourSide]):
+class FavourCheck(base.CheckOf[FavourSide]):
     """Role `asker` collects for `cause`; `limits` are the other's, one for each purpose."""
 
     kind: Literal["favour"] = "favour"
@@ -137,16 +124,16 @@ class FavourCheck(CheckOf[FavourSide]):
 
 
 @register("favour")
-class Favour(Environment[FavourCheck, FavourSide, Gift]):
+class Favour(base.Environment[FavourCheck, FavourSide, Gift]):
     """The gift for a purpose."""
 
     check_type = FavourCheck
 
-    def entries(self, split: Split) -> Sequence[str]:
+    def entries(self, split: base.Split) -> Sequence[str]:
         """The causes."""
         return tuple(CAUSES[split])
 
-    def draw(self, rng: Random, split: Split, entry: str) -> FavourCheck:
+    def draw(self, rng: Random, split: base.Split, entry: str) -> FavourCheck:
         """One purpose moves the giver, one half as much, the others little."""
         purposes = rng.sample(CAUSES[split][entry], 4)
         most = rng.randrange(40, 125, 5)
@@ -164,16 +151,17 @@ class Favour(Environment[FavourCheck, FavourSide, Gift]):
         """The cause and its purposes."""
         return (
             f"One of you collects for {check.cause} and asks the other for a gift. "
-            f"A gift is for one of: {joined(check.purposes, 'or')}."
+            f"A gift is for one of: {base.joined(check.purposes, 'or')}."
         )
 
     def goal(self, side: FavourSide) -> str:
         """The hope, or the limits."""
         if side.asks:
-            return f"Get as large a gift as you can for {side.cause}; you hope for {write_amount(side.hope)}. Find out what the other cares for."
+            hope = f"Get as large a gift as you can for {side.cause}; you hope for {write_amount(side.hope)}."
+            return f"{hope} Find out what the other cares for."
         ranked = sorted(side.purposes, key=lambda purpose: -side.limit(purpose))
         most = [f"{write_amount(side.limit(purpose))} for {purpose}" for purpose in ranked]
-        return f"You care for {ranked[0]}. You would give at most {joined(most)}. Give only as much as you must."
+        return f"You care for {ranked[0]}. You would give at most {base.joined(most)}. Give only as much as you must."
 
     def notation(self, side: FavourSide) -> str:
         """An amount and a purpose."""
@@ -181,45 +169,34 @@ class Favour(Environment[FavourCheck, FavourSide, Gift]):
 
     def read(self, side: FavourSide, text: str) -> Gift:
         """ "$20 for the roof"."""
-        amount, found, purpose = text.partition(" for ")
-        if not found:
-            raise TermsError(f"write {self.notation(side)}")
-        return Gift(read_amount(amount, 0.01, MOST, "$10"), self._purpose(side, purpose))
-
-    def read_object(self, side: FavourSide, value: Mapping[str, Any]) -> Gift:
-        """{"amount": 20, "purpose": "the roof"}."""
-        only_keys(value, Gift._fields)
-        if len(value) != 2:
-            raise TermsError(f"write {self.notation(side)}")
-        return self.parse(side, f"{value['amount']} for {value['purpose']}")
+        parts = re.split(r" for |, ", text, maxsplit=1)
+        if len(parts) < 2:
+            raise base.TermsError(f"write {self.notation(side)}")
+        return Gift(read_amount(parts[0], 0.01, MOST, "$10"), self._purpose(side, parts[1]))
 
     def _purpose(self, side: FavourSide, text: str) -> str:
         for purpose in side.purposes:
             if _content(purpose) == _content(text):
                 return purpose
-        raise TermsError(f"a gift is for {joined(side.purposes, 'or')}")
+        raise base.TermsError(f"a gift is for {base.joined(side.purposes, 'or')}")
 
     def write(self, side: FavourSide, terms: Gift) -> str:
         """Amount and purpose."""
         return f"{write_amount(terms.amount)} for {terms.purpose}"
 
-    def words(self, side: FavourSide, terms: Gift) -> str:
-        """Amount and purpose."""
-        return self.write(side, terms)
-
-    def claims(self, side: FavourSide, terms: Gift) -> tuple[frozenset[Claim], ...]:
+    def claims(self, side: FavourSide, terms: Gift) -> tuple[frozenset[base.Claim], ...]:
         """Amount and purpose."""
         return (frozenset({("amount", terms.amount), ("purpose", terms.purpose)}),)
 
-    def mentions(self, side: FavourSide, words: str) -> Mentions:
+    def mentions(self, side: FavourSide, words: str) -> base.Mentions:
         """All amounts, and every purpose all of whose words occur."""
         money, said = amounts("amount", words), _content(words)
         purposes = frozenset(("purpose", purpose) for purpose in side.purposes if _content(purpose) <= said)
-        return Mentions(money.sure | purposes, money.maybe)
+        return base.Mentions(money.sure | purposes, money.maybe)
 
-    def form(self, side: FavourSide) -> tuple[FormField, ...]:
+    def form(self, side: FavourSide) -> tuple[base.Field, ...]:
         """An amount and a choice."""
-        return (NumberField("amount", "Gift in $", 1, MOST), ChoiceField("purpose", "For", side.purposes))
+        return (base.NumberField("amount", "Gift in $", 1, MOST), base.ChoiceField("purpose", "For", side.purposes))
 
     def within(self, side: FavourSide, terms: Gift) -> bool:
         """Not more than the giver would give for the purpose."""
@@ -259,7 +236,7 @@ class Favour(Environment[FavourCheck, FavourSide, Gift]):
         """The giver sees the amount; what the asker makes of a giver's offers is `appeal`."""
         return (-terms.amount / side.hope if side.asks else terms.amount / max(side.limits),)
 
-    def appeal(self, side: FavourSide, heard: Heard[Gift]) -> Callable[[Gift], float]:
+    def appeal(self, side: FavourSide, heard: base.Heard[Gift]) -> Callable[[Gift], float]:
         """The asker favours the purpose that the giver named by itself or offered most for, after trying others."""
         if not side.asks:
             return super().appeal(side, heard)
@@ -275,7 +252,7 @@ class Favour(Environment[FavourCheck, FavourSide, Gift]):
                 liking[terms.purpose] = max(own_wish, terms.amount / side.hope)
         return lambda terms: 2 * liking[terms.purpose] - terms.amount / side.hope
 
-    def propose(self, side: FavourSide, style: Style, heard: Heard[Gift], demand: float) -> Gift | None:
+    def propose(self, side: FavourSide, style: Style, heard: base.Heard[Gift], demand: float) -> Gift | None:
         """A reserved giver stays with the purpose it was asked for, and gives a share of what it would give for it."""
         asked = [terms.purpose for role, terms in heard if role != side.role and terms is not None]
         if side.asks or not asked or style.reserve < 0.5:

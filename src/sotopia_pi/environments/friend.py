@@ -11,31 +11,18 @@ role's list whom nobody has declared.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import Any, Literal, NamedTuple, Self
+from typing import Literal, NamedTuple, Self
 
 from pydantic import Field, model_validator
 
-from sotopia_pi.environments.base import (
-    CheckOf,
-    ChoiceField,
-    Claim,
-    Environment,
-    Heard,
-    Mentions,
-    Move,
-    Offer,
-    Split,
-    TermsError,
-    joined,
-    only_keys,
-)
+from sotopia_pi.environments import base
 from sotopia_pi.environments.registry import register
 from sotopia_pi.environments.styles import Style
 
-NAMES: dict[Split, tuple[str, ...]] = {
+NAMES: dict[base.Split, tuple[str, ...]] = {
     "train": (
         "Mia", "Tom", "Ada", "Ben", "Lea", "Max", "Eva", "Sam", "Ida", "Leo", "Nora", "Paul", "Ruth", "Hugo", "Vera",
         "Otto", "Kim", "Ralph", "Tess", "Omar",
@@ -43,12 +30,12 @@ NAMES: dict[Split, tuple[str, ...]] = {
     "dev": ("Ivy", "Karl", "Dina", "Finn", "Olga", "Noel", "Pia", "Gus", "Mona", "Eric", "Tara", "Joel"),
     "test": ("Zoe", "Ivan", "Cleo", "Arne", "Lydia", "Ravi", "Greta", "Milo", "Stella", "Boris", "Amira", "Theo"),
 }  # fmt: skip
-PLACES: dict[Split, tuple[str, ...]] = {
+PLACES: dict[base.Split, tuple[str, ...]] = {
     "train": ("bakery", "school", "hospital", "bank", "garage", "museum", "airport", "post office"),
     "dev": ("pharmacy", "cinema", "nursery", "harbour", "hotel", "court"),
     "test": ("brewery", "theatre", "laundry", "zoo", "printshop", "town hall"),
 }
-HOBBIES: dict[Split, tuple[str, ...]] = {
+HOBBIES: dict[base.Split, tuple[str, ...]] = {
     "train": ("chess", "painting", "tennis", "cooking", "singing", "hiking", "fishing", "knitting"),
     "dev": ("dancing", "cycling", "pottery", "sailing", "judo", "reading"),
     "test": ("rowing", "baking", "archery", "drumming", "skating", "origami"),
@@ -83,7 +70,7 @@ class FriendSide:
         return next((person for person in self.people if person.name == name), None)
 
 
-class FriendCheck(CheckOf[FriendSide]):
+class FriendCheck(base.CheckOf[FriendSide]):
     """The lists of both roles."""
 
     kind: Literal["friend"] = "friend"
@@ -111,16 +98,16 @@ class FriendCheck(CheckOf[FriendSide]):
 
 
 @register("friend")
-class Friend(Environment[FriendCheck, FriendSide, Known]):
+class Friend(base.Environment[FriendCheck, FriendSide, Known]):
     """The search for the friend in common."""
 
     check_type = FriendCheck
 
-    def entries(self, split: Split) -> Sequence[str]:
+    def entries(self, split: base.Split) -> Sequence[str]:
         """Names, of which one is the friend's."""
         return NAMES[split]
 
-    def draw(self, rng: Random, split: Split, entry: str) -> FriendCheck:
+    def draw(self, rng: Random, split: base.Split, entry: str) -> FriendCheck:
         """Four people each: the friend, two of equal names who are not the same people, and one more."""
         same_place, same_hobby, *others = rng.sample([name for name in NAMES[split] if name != entry], 4)
         places, hobbies = rng.sample(PLACES[split], 5), rng.sample(HOBBIES[split], 5)
@@ -149,7 +136,7 @@ class Friend(Environment[FriendCheck, FriendSide, Known]):
     def goal(self, side: FriendSide) -> str:
         """The own list."""
         people = [f"{person.name} ({person.place}, {person.hobby})" for person in side.people]
-        return f"Find out together whom you both know. You know {joined(people)}."
+        return f"Find out together whom you both know. You know {base.joined(people)}."
 
     def notation(self, side: FriendSide) -> str:
         """A name and one thing."""
@@ -169,15 +156,10 @@ class Friend(Environment[FriendCheck, FriendSide, Known]):
             if between and thing in (person.place.lower(), person.hobby.lower()):
                 return Known(person.name, thing)
             if between:
-                raise TermsError(
+                raise base.TermsError(
                     f"say one true thing about the {person.name} you know: {person.place} or {person.hobby}"
                 )
-        raise TermsError(f"name one person you know: {joined([person.name for person in side.people], 'or')}")
-
-    def read_object(self, side: FriendSide, value: Mapping[str, Any]) -> Known:
-        """{"name": "Mia", "about": "bakery"}, or {"person": "Mia, bakery"} from the form."""
-        only_keys(value, ("person",) if "person" in value else ("name", "about"))
-        return self.parse(side, ", ".join(str(part) for part in value.values() if part))
+        raise base.TermsError(f"name one person you know: {base.joined([person.name for person in side.people], 'or')}")
 
     def write(self, side: FriendSide, terms: Known) -> str:
         """Name and thing."""
@@ -191,22 +173,22 @@ class Friend(Environment[FriendCheck, FriendSide, Known]):
         works = person is not None and person.place == terms.thing
         return f"{terms.name} from the {terms.thing}" if works else f"{terms.name} who likes {terms.thing}"
 
-    def claims(self, side: FriendSide, terms: Known) -> tuple[frozenset[Claim], ...]:
+    def claims(self, side: FriendSide, terms: Known) -> tuple[frozenset[base.Claim], ...]:
         """Name and thing."""
         thing = {("thing", terms.thing)} if terms.thing else set()
         return (frozenset({("name", terms.name), *thing}),)
 
-    def mentions(self, side: FriendSide, words: str) -> Mentions:
+    def mentions(self, side: FriendSide, words: str) -> base.Mentions:
         """The names on the own list, for sure, and things about people."""
         plain = words.lower()
         names = {("name", person.name) for person in side.people if _occurs(person.name.lower(), plain)}
         things = {thing for person in side.people for thing in (person.place, person.hobby)}
-        return Mentions(frozenset(names), frozenset(("thing", thing) for thing in things if _occurs(thing, plain)))
+        return base.Mentions(frozenset(names), frozenset(("thing", thing) for thing in things if _occurs(thing, plain)))
 
-    def form(self, side: FriendSide) -> tuple[ChoiceField, ...]:
+    def form(self, side: FriendSide) -> tuple[base.ChoiceField, ...]:
         """A choice of everything that can be declared."""
         options = tuple(f"{p.name}, {thing}" for p in side.people for thing in (p.place, p.hobby))
-        return (ChoiceField("person", "The person you both know", options),)
+        return (base.ChoiceField("person", "The person you both know", options),)
 
     def points(self, check: FriendCheck, role: int, terms: Known) -> float:
         """10 for the friend."""
@@ -226,23 +208,23 @@ class Friend(Environment[FriendCheck, FriendSide, Known]):
         """Every person on the list with either thing."""
         return tuple(Known(person.name, thing) for person in side.people for thing in (person.place, person.hobby))
 
-    def script(self, side: FriendSide, style: Style, heard: Heard[Known], rng: Random) -> Offer[Known]:
+    def script(self, side: FriendSide, style: Style, heard: base.Heard[Known], rng: Random) -> base.Offer[Known]:
         """Names people one by one; checks both things before agreeing, if it is careful; drops who cannot be it."""
         theirs = [terms for role, terms in heard if role != side.role and terms is not None]
         own = [terms for role, terms in heard if role == side.role and terms is not None]
         silent = sum(role != side.role and terms is None for role, terms in heard)
         if silent > 3 + 10 * style.patience:
-            return Offer(Move.LEAVE)
+            return base.Offer(base.Move.LEAVE)
         last = heard[-1][1] if heard and heard[-1][0] != side.role else None
         if last is not None and self.worth(side, last) > 0:
             person = side.person(last.name)
             assert person is not None
             told = {terms.thing for terms in (*theirs, *own) if terms.name == last.name} - {""}
             if told == {person.place, person.hobby} or (last.thing and rng.random() >= style.care):
-                return Offer(Move.ACCEPT, last)
+                return base.Offer(base.Move.ACCEPT, last)
             more = [thing for thing in (person.place, person.hobby) if thing != last.thing]
-            return Offer(Move.COUNTER, Known(person.name, rng.choice(more)))
-        return Offer(Move.COUNTER if own else Move.OPEN, self._next(side, own, theirs, rng))
+            return base.Offer(base.Move.COUNTER, Known(person.name, rng.choice(more)))
+        return base.Offer(base.Move.COUNTER if own else base.Move.OPEN, self._next(side, own, theirs, rng))
 
     def _next(self, side: FriendSide, own: Sequence[Known], theirs: Sequence[Known], rng: Random) -> Known:
         """Somebody who can still be the friend and was not named, or was named longest ago."""

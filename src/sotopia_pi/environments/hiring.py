@@ -15,23 +15,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from random import Random
-from typing import Annotated, Any, Literal, NamedTuple, Self
+from typing import Annotated, Literal, NamedTuple, Self
 
 from pydantic import Field, model_validator
 
-from sotopia_pi.environments.base import (
-    CheckOf,
-    ChoiceField,
-    Claim,
-    Environment,
-    Mentions,
-    NumberField,
-    Split,
-    TermsError,
-    joined,
-    only_keys,
-)
-from sotopia_pi.environments.base import Field as FormField
+from sotopia_pi.environments import base
 from sotopia_pi.environments.money import amounts, read_amount, write_amount
 from sotopia_pi.environments.registry import register
 
@@ -41,7 +29,7 @@ Weights = tuple[
 #: Both roles together gain at least this much more by trading than by meeting in the middle of every issue.
 GAIN = 2.0
 
-_JOBS: dict[Split, str] = {
+_JOBS: dict[base.Split, str] = {
     "train": """baker 34, gardener 36, bus driver 40, bookkeeper 44, cook 36, librarian 42, tailor 34, surveyor 52,
         lab assistant 40, web designer 50, welder 44, music teacher 42, receptionist 34, data analyst 58,
         warehouse planner 46, translator 44, optician 48, roofer 42, editor 48, florist 34""",
@@ -51,7 +39,7 @@ _JOBS: dict[Split, str] = {
         physiotherapist 50, sound engineer 46, gallery assistant 36, electrician 48, office manager 50""",
 }
 #: Jobs and the lowest salary offered, in thousands of dollars.
-JOBS: dict[Split, dict[str, int]] = {
+JOBS: dict[base.Split, dict[str, int]] = {
     split: {name: int(pay) for name, pay in (job.strip().rsplit(" ", 1) for job in text.split(","))}
     for split, text in _JOBS.items()
 }
@@ -62,7 +50,7 @@ MONTHS = (
 #: Where a run of four months may begin; "may" is another word, so no draw has it.
 _FIRST = ("January", "June", "July", "August", "September")
 _NUMBERS = {word: number for number, word in enumerate(("no", "one", "two", "three", "four", "five"))}
-_DAYS = re.compile(r"([0-9]{1,3}|no|one|two|three|four|five) (?:home )?days?(?: (?:at|from) home)?", re.IGNORECASE)
+_DAYS = re.compile(r"([0-9]{1,3}|no|one|two|three|four|five)(?: (?:home )?days?(?: (?:at|from) home)?)?", re.IGNORECASE)
 _DAYS_IN_WORDS = re.compile(
     r"(?<![\w.,-])(?P<number>[0-9]{1,3}|no|one|two|three|four|five) (?:(?P<home>home) )?days?\b"
     r"(?P<at>(?: a week)? (?:at|from) home)?",
@@ -109,7 +97,7 @@ class HiringSide:
         return (Contract(*parts) for parts in product(self.salaries, range(self.most_days + 1), self.months))
 
 
-class HiringCheck(CheckOf[HiringSide]):
+class HiringCheck(base.CheckOf[HiringSide]):
     """Role `employer` hires the other. `weights` (pay, days, start), `late` and `least` are per role."""
 
     kind: Literal["hiring"] = "hiring"
@@ -146,16 +134,17 @@ class HiringCheck(CheckOf[HiringSide]):
 
 
 @register("hiring")
-class Hiring(Environment[HiringCheck, HiringSide, Contract]):
+class Hiring(base.Environment[HiringCheck, HiringSide, Contract]):
     """The contract of a new job."""
 
     check_type = HiringCheck
+    material = True
 
-    def entries(self, split: Split) -> Sequence[str]:
+    def entries(self, split: base.Split) -> Sequence[str]:
         """The jobs."""
         return tuple(JOBS[split])
 
-    def draw(self, rng: Random, split: Split, entry: str) -> HiringCheck:
+    def draw(self, rng: Random, split: base.Split, entry: str) -> HiringCheck:
         """Five salaries, up to four days at home, four months; weights with different favourites."""
         lowest = 1000 * JOBS[split][entry]
         at = MONTHS.index(rng.choice(_FIRST))
@@ -181,16 +170,18 @@ class Hiring(Environment[HiringCheck, HiringSide, Contract]):
         """The job and what can be agreed."""
         salaries = f"{write_amount(check.salaries[0])} to {write_amount(check.salaries[-1])}"
         return (
-            f"One of you hires the other as {_article(check.job)}. To agree on: a salary of {salaries} in steps of "
+            f"One of you hires the other as {base.article(check.job)}. To agree on: a salary of {salaries} in steps of "
             f"{write_amount(check.salaries[1] - check.salaries[0])}, 0 to {check.most_days} days a week at home, "
-            f"start in {joined(check.months, 'or')}."
+            f"start in {base.joined(check.months, 'or')}."
         )
 
     def goal(self, side: HiringSide) -> str:
         """What each issue is worth."""
         pay, days, start = (f"{weight:g}" for weight in side.weights)
         better = ("low pay", "few days at home") if side.employs else ("high pay", "many days at home")
-        part = f"Hire the other as {_article(side.job)}" if side.employs else f"Get hired as {_article(side.job)}"
+        part = (
+            f"Hire the other as {base.article(side.job)}" if side.employs else f"Get hired as {base.article(side.job)}"
+        )
         return (
             f"{part} on good terms. Points for you: {better[0]} up to {pay}, {better[1]} up to {days}, "
             f"{'a late' if side.late else 'an early'} start up to {start}. "
@@ -215,36 +206,27 @@ class Hiring(Environment[HiringCheck, HiringSide, Contract]):
                 issue, value = "start", month[1].capitalize()
             elif any(char.isdigit() for char in part):
                 example = write_amount(side.salaries[0])
-                issue, value = "salary", int(read_amount(_thousands(part), 0, 1e7, example))
+                issue, value = "salary", int(read_amount(part, 0, 1e7, example))
             else:
-                raise TermsError(f"write {self.notation(side)}")
+                raise base.TermsError(f"write {self.notation(side)}")
             if issue in found:
-                raise TermsError(f"you name two {issue} values; write {self.notation(side)}")
+                raise base.TermsError(f"you name two {issue} values; write {self.notation(side)}")
             found[issue] = value
         if len(found) != 3:
-            missing = joined([issue for issue in Contract._fields if issue not in found])
-            raise TermsError(f"the terms lack {missing}; write {self.notation(side)}")
+            missing = base.joined([issue for issue in Contract._fields if issue not in found])
+            raise base.TermsError(f"the terms lack {missing}; write {self.notation(side)}")
         return self._of(side, found)
-
-    def read_object(self, side: HiringSide, value: Mapping[str, Any]) -> Contract:
-        """{"salary": 46000, "days": 2, "start": "June"}."""
-        only_keys(value, Contract._fields)
-        parts = dict(value)
-        if "salary" in parts:
-            pay = str(parts["salary"])
-            parts["salary"] = pay if pay.startswith("$") else f"${pay}"
-        if "days" in parts:
-            parts["days"] = f"{parts['days']} days"
-        return self.parse(side, ", ".join(str(part) for part in parts.values()))
 
     def _of(self, side: HiringSide, found: Mapping[str, int | str]) -> Contract:
         terms = Contract(int(found["salary"]), int(found["days"]), str(found["start"]))
         if terms.salary not in side.salaries:
-            raise TermsError(f"the salary must be one of {joined([write_amount(pay) for pay in side.salaries], 'or')}")
+            raise base.TermsError(
+                f"the salary must be one of {base.joined([write_amount(pay) for pay in side.salaries], 'or')}"
+            )
         if not 0 <= terms.days <= side.most_days:
-            raise TermsError(f"there can be 0 to {side.most_days} days at home")
+            raise base.TermsError(f"there can be 0 to {side.most_days} days at home")
         if terms.start not in side.months:
-            raise TermsError(f"the start must be in {joined(side.months, 'or')}")
+            raise base.TermsError(f"the start must be in {base.joined(side.months, 'or')}")
         return terms
 
     def write(self, side: HiringSide, terms: Contract) -> str:
@@ -255,11 +237,11 @@ class Hiring(Environment[HiringCheck, HiringSide, Contract]):
         """Salary, days, month."""
         return f"{write_amount(terms.salary)} with {_days(terms.days)} at home from {terms.start}"
 
-    def claims(self, side: HiringSide, terms: Contract) -> tuple[frozenset[Claim], ...]:
+    def claims(self, side: HiringSide, terms: Contract) -> tuple[frozenset[base.Claim], ...]:
         """All three."""
         return (frozenset({("salary", float(terms.salary)), ("days", terms.days), ("start", terms.start)}),)
 
-    def mentions(self, side: HiringSide, words: str) -> Mentions:
+    def mentions(self, side: HiringSide, words: str) -> base.Mentions:
         """Amounts, numbers of days (sure where they are said to be at home), months with a capital."""
         pay = amounts("salary", words)
         sure, maybe = set(pay.sure), set(pay.maybe)
@@ -268,19 +250,19 @@ class Hiring(Environment[HiringCheck, HiringSide, Contract]):
         said = set(re.findall(r"[^\W_]+", words))
         sure.update(("start", month) for month in MONTHS if month in said and month != "May")
         maybe.update({("start", "May")} if "May" in said else ())
-        return Mentions(frozenset(sure), frozenset(maybe))
+        return base.Mentions(frozenset(sure), frozenset(maybe))
 
-    def known(self, side: HiringSide) -> frozenset[Claim]:
+    def known(self, side: HiringSide) -> frozenset[base.Claim]:
         """The ends of the range of salaries, and what one step is."""
         ends = (side.salaries[0], side.salaries[-1], side.salaries[1] - side.salaries[0])
         return frozenset(("salary", float(pay)) for pay in ends)
 
-    def form(self, side: HiringSide) -> tuple[FormField, ...]:
+    def form(self, side: HiringSide) -> tuple[base.Field, ...]:
         """Two choices and a number."""
         return (
-            ChoiceField("salary", "Salary", tuple(write_amount(pay) for pay in side.salaries)),
-            NumberField("days", "Days at home", 0, side.most_days),
-            ChoiceField("start", "Start in", side.months),
+            base.ChoiceField("salary", "Salary", tuple(write_amount(pay) for pay in side.salaries)),
+            base.NumberField("days", "Days at home", 0, side.most_days),
+            base.ChoiceField("start", "Start in", side.months),
         )
 
     def within(self, side: HiringSide, terms: Contract) -> bool:
@@ -290,10 +272,6 @@ class Hiring(Environment[HiringCheck, HiringSide, Contract]):
     def points(self, check: HiringCheck, role: int, terms: Contract) -> float:
         """The contract's points."""
         return check.side(role).points(terms)
-
-    def benefits(self, check: HiringCheck, role: int, terms: Contract) -> float:
-        """Half of the points."""
-        return self.points(check, role, terms) / 2
 
     def outcomes(self, check: HiringCheck) -> Iterable[Contract]:
         """Every contract."""
@@ -321,14 +299,5 @@ def _whole(number: str) -> int:
     return int(number) if number.isdigit() else _NUMBERS[number.lower()]
 
 
-def _thousands(text: str) -> str:
-    """46k as 46000."""
-    return re.sub(r"([0-9])k\b", r"\g<1>000", text, flags=re.IGNORECASE)
-
-
 def _days(days: int) -> str:
     return f"{days} day{'s' if days != 1 else ''}"
-
-
-def _article(job: str) -> str:
-    return f"{'an' if job[0] in 'aeiou' else 'a'} {job}"

@@ -8,31 +8,21 @@ contain all its words; they may not contain all the words of another option that
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from sotopia_pi.environments.base import (
-    CheckOf,
-    ChoiceField,
-    Claim,
-    Environment,
-    Mentions,
-    Split,
-    TermsError,
-    joined,
-    only_keys,
-)
+from sotopia_pi.environments import base
 from sotopia_pi.environments.registry import register
 
 _WORD = re.compile(r"[^\W_]+(?::[0-9]+)?")
 _BETWEEN = frozenset(("at", "on", "the"))
 
 #: What two people want to do together.
-OCCASIONS: dict[Split, tuple[str, ...]] = {
+OCCASIONS: dict[base.Split, tuple[str, ...]] = {
     "train": (
         "walk the dogs", "practise a duet", "plan a street party", "repair a fence", "study for a test",
         "play table tennis", "cook a soup", "paint a mural", "sort old photos", "plan a trip", "record a song",
@@ -50,7 +40,7 @@ OCCASIONS: dict[Split, tuple[str, ...]] = {
 }  # fmt: skip
 
 #: Where to meet; no word occurs in two names.
-PLACES: dict[Split, tuple[str, ...]] = {
+PLACES: dict[base.Split, tuple[str, ...]] = {
     "train": (
         "Rose Cafe", "City Library", "North Gate", "Harbour Hall", "Green Park", "Old Mill", "Market Square",
         "Lake House", "River Bridge", "Tower Museum", "Sunny Corner",
@@ -83,7 +73,7 @@ class MeetingSide:
         return self.values[self.options.index(option)]
 
 
-class MeetingCheck(CheckOf[MeetingSide]):
+class MeetingCheck(base.CheckOf[MeetingSide]):
     """One of `options` (times or places, `what`) is to be agreed on; `values` per role."""
 
     kind: Literal["meeting"] = "meeting"
@@ -111,16 +101,16 @@ class MeetingCheck(CheckOf[MeetingSide]):
 
 
 @register("meeting")
-class Meeting(Environment[MeetingCheck, MeetingSide, str]):
+class Meeting(base.Environment[MeetingCheck, MeetingSide, str]):
     """The choice of a time or place. Terms are the option as listed."""
 
     check_type = MeetingCheck
 
-    def entries(self, split: Split) -> Sequence[str]:
+    def entries(self, split: base.Split) -> Sequence[str]:
         """The occasions."""
         return OCCASIONS[split]
 
-    def draw(self, rng: Random, split: Split, entry: str) -> MeetingCheck:
+    def draw(self, rng: Random, split: base.Split, entry: str) -> MeetingCheck:
         """Five times or places; the favourites conflict, and a compromise is worth at least 4 to both."""
         times = rng.random() < 0.6
         if times:
@@ -146,7 +136,7 @@ class Meeting(Environment[MeetingCheck, MeetingSide, str]):
         possible = [f"{option} ({side.value(option):g})" for option in ranked if side.value(option) > 0]
         text = f"Agree on a {side.what}. Best for you: {', then '.join((possible[0], ', '.join(possible[1:])))}."
         impossible = [option for option in ranked if side.value(option) == 0]
-        return f"{text} Impossible: {joined(impossible)}." if impossible else text
+        return f"{text} Impossible: {base.joined(impossible)}." if impossible else text
 
     def notation(self, side: MeetingSide) -> str:
         """One of the options."""
@@ -158,33 +148,24 @@ class Meeting(Environment[MeetingCheck, MeetingSide, str]):
         for option in side.options:
             if _in_order(option) == wanted:
                 return option
-        raise TermsError(f"name one of the possible {side.what}s: {joined(side.options, 'or')}")
-
-    def read_object(self, side: MeetingSide, value: Mapping[str, Any]) -> str:
-        """{"time": "Monday 8:00"} or {"place": …}."""
-        only_keys(value, (side.what,))
-        return self.read(side, str(value[side.what])[:100])
+        raise base.TermsError(f"name one of the possible {side.what}s: {base.joined(side.options, 'or')}")
 
     def write(self, side: MeetingSide, terms: str) -> str:
         """The option."""
         return terms
 
-    def words(self, side: MeetingSide, terms: str) -> str:
-        """The option."""
-        return terms
-
-    def claims(self, side: MeetingSide, terms: str) -> tuple[frozenset[Claim], ...]:
+    def claims(self, side: MeetingSide, terms: str) -> tuple[frozenset[base.Claim], ...]:
         """The option."""
         return (frozenset({("option", terms)}),)
 
-    def mentions(self, side: MeetingSide, words: str) -> Mentions:
+    def mentions(self, side: MeetingSide, words: str) -> base.Mentions:
         """Every option all of whose words occur."""
         found = _content(words)
-        return Mentions(frozenset(("option", option) for option in side.options if _content(option) <= found))
+        return base.Mentions(frozenset(("option", option) for option in side.options if _content(option) <= found))
 
-    def form(self, side: MeetingSide) -> tuple[ChoiceField, ...]:
+    def form(self, side: MeetingSide) -> tuple[base.ChoiceField, ...]:
         """A choice."""
-        return (ChoiceField(side.what, side.what.capitalize(), side.options),)
+        return (base.ChoiceField(side.what, side.what.capitalize(), side.options),)
 
     def within(self, side: MeetingSide, terms: str) -> bool:
         """An option that is possible for the role."""

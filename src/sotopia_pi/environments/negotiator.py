@@ -56,7 +56,7 @@ def decide(
     impatient = talk.tab < -style.patience
     enough = min(style.accept, env.worth(side, offer) if offer is not None else style.accept)
     if ends or impatient:
-        enough = min(enough, style.last_resort)
+        enough = min(enough, style.resort)
     if last is not None and worth >= max(enough, 0) - _EPSILON:
         return Offer(Move.ACCEPT, last)
     if impatient or offer is None:
@@ -90,7 +90,7 @@ def _listen(env: Environment[Any, Any, T], side: Any, style: Style, heard: Heard
 
 def _step(style: Style, turn: int, gained: float, talk: _Talk[T]) -> float:
     """How much the demand falls on an own turn; not at all while the style tests the partner."""
-    if style.test_from <= turn < style.test_from + style.test_length:
+    if style.test_from <= turn < style.test_from + style.test_for:
         return 0.0
     gap = max(0.0, talk.demand - max(0.0, talk.best or 0.0))
     return style.pace * (1 - style.reciprocity) + style.reciprocity * style.matching * gained + style.closing * gap

@@ -3,7 +3,8 @@
 A template has alternatives in round brackets. Every list is shared out among the populations of players (a sentence
 belongs to one), so that a policy is tested on sentences that it was not trained on. What an utterance is made of
 depends on the move, on how well the two know each other, on what the speaker does for a living, and on chance.
-Utterances of proposals name their terms and no others. A kind without phrases of its own (by its "part", see `Environment.fills`) has those that fit any kind.
+Utterances of proposals name their terms and no others. A kind without phrases of its own (by its "part", see
+`Environment.fills`) has those that fit any kind.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from sotopia_pi.environments.base import Environment, Heard, Move, Offer
+from sotopia_pi.environments.base import Environment, Heard, Move, Offer, article
 
 #: How many populations the sentences are shared out to.
 VOICES = 4
@@ -49,8 +50,8 @@ _NAMED = _list("""
     {partner}, (to business|let us talk).
 """)
 _SMALL_TALK = _list("""
-    (How was your|I hope you had a good) week(?| at work?) / (What|Such) (weather|a wind) we have. / (I heard|They say) you
-    have been (busy|away). / (You look well|You look rested|New coat?) / (How is|What about) (the family|your
+    (How was your|I hope you had a good) week(?| at work?) / (What|Such) (weather|a wind) we have. / (I heard|They say)
+    you have been (busy|away). / (You look well|You look rested|New coat?) / (How is|What about) (the family|your
     mother|your sister)? / (Long time no see|It has been a while|We should meet more). / (Did you sleep well|Are you
     feeling better|Have you eaten)? / (The coffee|The tea) is on me (today|this time). / I (was just thinking of|was
     talking about) you (only |)yesterday. / My (week|day) was (long|a mess|rather good). / You were missed (at the
@@ -214,8 +215,8 @@ def say(
 ) -> str:
     """One utterance for a move. `voice` names the population whose sentences are used, 0 to VOICES - 1."""
     terms = env.words(side, offer.terms) if offer.terms is not None else ""
-    fills = {**env.fills(side), "terms": terms, "partner": speaker.partner, "a_job": _article(speaker.occupation)}
-    fills["a_item"] = _article(fills.get("item", ""))
+    fills = {**env.fills(side), "terms": terms, "partner": speaker.partner, "a_job": article(speaker.occupation)}
+    fills["a_item"] = article(fills.get("item", ""))
     fills["A_item"] = _capital(fills["a_item"])
 
     def one(of: tuple[str, ...]) -> str:
@@ -258,10 +259,6 @@ def _around(
     if speaker.relationship >= _ACQUAINTED and rng.random() < 0.7:
         before.append(one(_SMALL_TALK))
     return [*before, *parts]
-
-
-def _article(noun: str) -> str:
-    return f"{'an' if noun[:1].lower() in 'aeiou' else 'a'} {noun}" if noun else ""
 
 
 def _capital(text: str) -> str:

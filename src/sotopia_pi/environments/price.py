@@ -7,23 +7,15 @@ they may also mention the listed price and amounts declared before, and no other
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import ceil, floor
 from random import Random
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from sotopia_pi.environments.base import (
-    CheckOf,
-    Claim,
-    Environment,
-    Mentions,
-    NumberField,
-    Split,
-    only_keys,
-)
+from sotopia_pi.environments import base
 from sotopia_pi.environments.money import amounts, read_amount, write_amount
 from sotopia_pi.environments.registry import register
 
@@ -33,7 +25,7 @@ MOST = 10
 #: The room for a deal, as a share of the price in the middle of it.
 ROOM = (0.30, 0.60)
 
-_TEXT: dict[Split, str] = {
+_TEXT: dict[base.Split, str] = {
     "train": """mountain bike 220 480, guitar 120 360, sofa 200 600, dining table 180 520, globe 40 80,
         bookshelf 60 160, camera 160 520, tent 80 240, sewing machine 110 300, coffee machine 90 280,
         office chair 80 220, lawn mower 140 380, microwave 50 120, record player 110 320, carpet 90 320,
@@ -54,7 +46,7 @@ _TEXT: dict[Split, str] = {
         film scanner 80 260, compost bin 40 90, easel 45 140, roof rack 90 260, travel trunk 60 220""",
 }
 #: Items on sale and the band of their listed price, in dollars.
-ITEMS: dict[Split, dict[str, tuple[int, int]]] = {
+ITEMS: dict[base.Split, dict[str, tuple[int, int]]] = {
     split: {
         name: (int(low), int(high)) for name, low, high in (line.strip().rsplit(" ", 2) for line in text.split(","))
     }
@@ -79,7 +71,7 @@ class PriceSide:
         return 5 if self.listed < 100 else 10
 
 
-class PriceCheck(CheckOf[PriceSide]):
+class PriceCheck(base.CheckOf[PriceSide]):
     """Role `seller` sells `item` to the other. `limits` and `targets` are per role, in dollars."""
 
     kind: Literal["price"] = "price"
@@ -106,17 +98,17 @@ class PriceCheck(CheckOf[PriceSide]):
 
 
 @register("price")
-class Price(Environment[PriceCheck, PriceSide, float]):
+class Price(base.Environment[PriceCheck, PriceSide, float]):
     """The bargain. Terms are the amount in dollars."""
 
     check_type = PriceCheck
     numbers = True
 
-    def entries(self, split: Split) -> Sequence[str]:
+    def entries(self, split: base.Split) -> Sequence[str]:
         """The items on sale."""
         return tuple(ITEMS[split])
 
-    def draw(self, rng: Random, split: Split, entry: str) -> PriceCheck:
+    def draw(self, rng: Random, split: base.Split, entry: str) -> PriceCheck:
         """Every private number is a share of the listed price, drawn independently of the other role's."""
         listed = _rounded(rng.uniform(*ITEMS[split][entry]), 5)
         step = 5 if listed < 100 else 10
@@ -151,34 +143,25 @@ class Price(Environment[PriceCheck, PriceSide, float]):
         """One amount, above 0 and at most `MOST` times the listed price."""
         return read_amount(text, 0.01, MOST * side.listed, write_amount(side.listed))
 
-    def read_object(self, side: PriceSide, value: Mapping[str, Any]) -> float:
-        """{"price": 230}."""
-        only_keys(value, ("price",))
-        return self.parse(side, None if isinstance(value["price"], Mapping) else value["price"])
-
     def write(self, side: PriceSide, terms: float) -> str:
         """The amount."""
         return write_amount(terms)
 
-    def words(self, side: PriceSide, terms: float) -> str:
-        """The amount."""
-        return write_amount(terms)
-
-    def claims(self, side: PriceSide, terms: float) -> tuple[frozenset[Claim], ...]:
+    def claims(self, side: PriceSide, terms: float) -> tuple[frozenset[base.Claim], ...]:
         """The amount."""
         return (frozenset({("price", terms)}),)
 
-    def mentions(self, side: PriceSide, words: str) -> Mentions:
+    def mentions(self, side: PriceSide, words: str) -> base.Mentions:
         """All amounts."""
         return amounts("price", words)
 
-    def known(self, side: PriceSide) -> frozenset[Claim]:
+    def known(self, side: PriceSide) -> frozenset[base.Claim]:
         """The listed price."""
         return frozenset({("price", side.listed)})
 
-    def form(self, side: PriceSide) -> tuple[NumberField, ...]:
+    def form(self, side: PriceSide) -> tuple[base.NumberField, ...]:
         """An amount."""
-        return (NumberField("price", f"Price for the {side.item} in $", 1, MOST * side.listed),)
+        return (base.NumberField("price", f"Price for the {side.item} in $", 1, MOST * side.listed),)
 
     def within(self, side: PriceSide, terms: float) -> bool:
         """Not below a seller's limit, not above a buyer's."""
