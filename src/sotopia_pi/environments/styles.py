@@ -80,11 +80,11 @@ TRAIN_PARTNERS = _table("""
 """)
 #: Whom a policy is tested against; nothing is tuned on them.
 TEST_PARTNERS = _table("""
-    name   opening  floor   pace    reciprocity matching expects patience accept  resort  test_from test_for care reserve
-    steady .95-1.05 .2-.45  .09-.13 .4-.6       .8-1     .05-.08 .15-.4   .8-.9   .25-.45 99        0        .9-1 0-1
-    warm   .85-.95  .15-.35 .1-.16  .6-.8       .9-1.2   .06-.09 .2-.5    .65-.8  .2-.4   99        0        .7-1 0-.3
-    dealer 1.1-1.25 .3-.5   .12-.2  .5-.8       .6-.9    .05-.09 .1-.4    .85-.95 .3-.45  99        0        .9-1 .4-1
-    wary   .9-1.1   .2-.5   .08-.14 .3-.7       .6-1     .06-.1  .1-.45   .75-.95 .25-.5  1-5       1-3      1    .5-1
+    name   opening floor   pace    reciprocity matching expects patience accept  resort  test_from test_for care reserve
+    stable .95-1   .2-.45  .09-.13 .4-.6       .8-1     .05-.08 .15-.4   .8-.9   .25-.45 99        0        .9-1 0-1
+    warm   .8-.95  .15-.35 .1-.16  .6-.8       .9-1.2   .06-.09 .2-.5    .65-.8  .2-.4   99        0        .7-1 0-.3
+    dealer 1.1-1.3 .3-.5   .12-.2  .5-.8       .6-.9    .05-.09 .1-.4    .85-.95 .3-.45  99        0        .9-1 .4-1
+    wary   .9-1.1  .2-.5   .08-.14 .3-.7       .6-1     .06-.1  .1-.45   .75-.95 .25-.5  1-5       1-3      1    .5-1
 """)
 #: Kept for a last look at a policy that is finished.
 LAST_PARTNERS = _table("""
@@ -95,15 +95,22 @@ LAST_PARTNERS = _table("""
 """)
 #: Whom to imitate: found by `benchmarks/experts.py` on training tasks against the training partners. They never leave.
 EXPERTS = _table("""
-    name    opening floor   pace      reciprocity matching closing accept  resort patience
-    haggler 1.1-1.2 .29-.35 .14-.155  0           .7       0       .6-.72  .1     99
-    claimer .8      .66-.7  .14-.17   .5-.56      .8       0       .85-.95 .08    99
-    quick   .8-.9   .3-.38  .165-.18  .39         .9       0       .43-.53 .1     99
-    seeker  1-1.06  .11-.17 .072-.08  0           .7       0       .77-.82 .1     99
-    trader  1       .14-.2  .065-.075 0           .7       0       .74-.8  .03    99
-    even    1       .33-.39 .11-.12   .2          .73      0       .6-.66  .2     99
-    modest  .67-.72 .2-.25  .055-.063 0           .8       0       .62-.71 .05    99
-    swift   .88-.94 .45-.5  .18-.22   0           .7       0       .75-.85 .15    99
+    name     opening floor   pace      reciprocity matching closing accept  resort patience
+    haggler  1.1-1.2 .29-.35 .14-.155  0           .7       0       .6-.72  .1     99
+    anchor   .7-.72  0-.25   0         .02-.08     .6       .046    .7-.84  .2     99
+    listener 1-1.03  .4-.47  0-.014    .19         .25      .137    .85-.95 0      99
+    quick    .8-.9   .3-.38  .165-.18  .39         .9       0       .43-.53 .1     99
+    seeker   1-1.06  .11-.17 .072-.08  0           .7       0       .77-.82 .1     99
+    trader   1       .14-.2  .065-.075 0           .7       0       .74-.8  .03    99
+    even     1       .33-.39 .11-.12   .2          .73      0       .6-.66  .2     99
+    modest   .67-.72 .2-.25  .055-.063 0           .8       0       .62-.71 .05    99
+    swift    .88-.94 .45-.5  .18-.22   0           .7       0       .75-.85 .15    99
 """)
-#: Which of them are within 0.3 GOAL of the best in a kind; other kinds are played by all.
-BEST: dict[str, tuple[str, ...]] = {}
+#: Which of them are within 0.4 GOAL of the best in a kind, the best first; other kinds are played by all.
+BEST: dict[str, tuple[str, ...]] = {
+    "division": ("anchor", "listener"),
+    "favour": ("listener", "seeker", "trader", "haggler"),
+    "hiring": ("listener", "trader", "seeker"),
+    "meeting": ("swift", "modest", "quick"),
+    "price": ("haggler", "listener", "seeker", "even"),
+}
