@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from random import Random
 from typing import Any
 
@@ -71,7 +72,7 @@ def test_the_kinds_are_found_by_name() -> None:
     assert environment("price").kind == "price"
     with pytest.raises(ConfigError, match=r"did you mean price or friend\? The kinds are division, favour"):
         environment("prise")
-    with pytest.raises(ConfigError, match="there is no verified kind 'zzz'. The kinds are"):
+    with pytest.raises(ConfigError, match=r"there is no verified kind 'zzz'\. The kinds are"):
         environment("zzz")
 
 
@@ -124,7 +125,7 @@ def test_every_draw_has_room_for_both(case: Any) -> None:
     ]
     assert both
     assert best > 9.9
-    assert max(env.joint_share(check, terms) for terms in both) > 0.7
+    assert max(env.together(check, terms) for terms in both) > 0.7 * best
 
 
 @given(drawn())
@@ -153,7 +154,7 @@ def test_writing_and_reading_are_inverse_for_both_roles_and_words_name_terms(cas
 def test_scores_are_within_bounds_and_nothing_without_an_agreement(case: Any) -> None:
     env, check = case
     assert [scores[GOAL] for scores in env.scores(check, None)] == [0, 0]
-    for terms in env.candidates(check.side(0)):
+    for terms in env.candidates(check.side(0))[::7]:
         for role, scores in enumerate(env.scores(check, terms)):
             assert 0 <= scores[GOAL] <= 10
             assert -5 <= scores.get(FIN, 0) <= 5
@@ -171,7 +172,7 @@ def test_scores_rise_with_worth(case: Any) -> None:
         ranked = sorted(env.candidates(side), key=lambda terms: env.worth(side, terms))
         goals = [env.scores(check, terms)[role][GOAL] for terms in ranked]
         if env.kind != "friend":  # who it is cannot be known from one list
-            assert all(first <= second + 1e-9 for first, second in zip(goals, goals[1:], strict=False))
+            assert all(first <= second + 1e-9 for first, second in pairwise(goals))
 
 
 OTHERS: dict[str, Any] = {
