@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sotopia_pi.environments import GOAL, Move, agreement, environment, generate, kinds
-from sotopia_pi.environments.phrases import _PROPOSE, VOICES, Speaker
+from sotopia_pi.environments.phrases import TEMPLATES, VOICES, Speaker
 from sotopia_pi.environments.players import POPULATIONS, Seat, population
 from sotopia_pi.errors import ConfigError
 
@@ -107,7 +107,7 @@ def test_populations_share_neither_styles_nor_sentences() -> None:
     names = [temper.name for whole in POPULATIONS.values() for temper in whole.tempers]
     assert len(set(names)) == len(names)
     assert len({whole.voice for whole in POPULATIONS.values()}) == len(POPULATIONS) == VOICES
-    for templates in _PROPOSE.values():
+    for templates in TEMPLATES.values():
         assert len(set(templates)) == len(templates)
         assert len(templates) % VOICES == 0
     assert population("haggler").tempers[0].name == "haggler"

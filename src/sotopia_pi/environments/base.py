@@ -36,7 +36,7 @@ class TermsError(ValueError):
     """Terms or the words beside them break a rule; the message says which, for whoever wrote them."""
 
 
-class SideOfCheck(Protocol):
+class SideOfCheck(Hashable, Protocol):
     """What every side has: whose it is."""
 
     @property
@@ -330,8 +330,11 @@ class Environment(ABC, Generic[C, S, T]):
         return self.together(check, terms) / max(self.together(check, outcome) for outcome in self.outcomes(check))
 
 
+AnyEnvironment = Environment[Any, Any, Any]
+
+
 @lru_cache(maxsize=65536)
-def _gains(env: Environment[Any, Any, Any], side: Any, terms: Any) -> tuple[float, ...]:
+def _gains(env: AnyEnvironment, side: Any, terms: Any) -> tuple[float, ...]:
     return env.gains(side, terms)
 
 

@@ -274,7 +274,7 @@ def _pattern(things: tuple[str, ...]) -> re.Pattern[str]:
 
 
 @lru_cache
-def _worth_ten(counts: tuple[int, ...]) -> list[tuple[int, ...]]:
+def _worth_ten(counts: tuple[int, ...]) -> list[tuple[float, ...]]:
     """Values of one of each sort that make everything together worth 10, at least two sorts worth something."""
     return [
         values

@@ -23,9 +23,10 @@ from sotopia_pi.environments import base
 from sotopia_pi.environments.money import amounts, read_amount, write_amount
 from sotopia_pi.environments.registry import register
 
-Weights = tuple[
-    Annotated[float, Field(ge=0, le=10)], Annotated[float, Field(ge=0, le=10)], Annotated[float, Field(ge=0, le=10)]
-]
+Weight = Annotated[float, Field(ge=0, le=10)]
+Weights = tuple[Weight, Weight, Weight]
+#: Weights as they are drawn, in any order.
+_WEIGHTS = ((6, 3, 1), (5, 3, 2), (6, 2, 2), (4, 4, 2), (5, 2, 3))
 #: Both roles together gain at least this much more by trading than by meeting in the middle of every issue.
 GAIN = 2.0
 
@@ -149,8 +150,8 @@ class Hiring(base.Environment[HiringCheck, HiringSide, Contract]):
         lowest = 1000 * JOBS[split][entry]
         at = MONTHS.index(rng.choice(_FIRST))
         while True:
-            weights = tuple(rng.choice(((6, 3, 1), (5, 3, 2), (6, 2, 2), (4, 4, 2), (5, 2, 3))) for _ in range(2))
-            first, second = (tuple(rng.sample(of, 3)) for of in weights)
+            weights = [rng.choice(_WEIGHTS) for _ in range(2)]
+            first, second = (rng.sample(of, 3) for of in weights)
             late = (rng.random() < 0.5, rng.random() < 0.5)
             try:
                 return HiringCheck(
@@ -159,7 +160,7 @@ class Hiring(base.Environment[HiringCheck, HiringSide, Contract]):
                     salaries=tuple(lowest + 2000 * level for level in range(5)),
                     most_days=4,
                     months=MONTHS[at : at + 4],
-                    weights=(first, second),
+                    weights=((first[0], first[1], first[2]), (second[0], second[1], second[2])),
                     late=late,
                     least=(rng.choice((2.0, 3.0)), rng.choice((2.0, 3.0))),
                 )
@@ -190,14 +191,12 @@ class Hiring(base.Environment[HiringCheck, HiringSide, Contract]):
 
     def notation(self, side: HiringSide) -> str:
         """All three issues."""
-        return f'salary, days at home and month, such as "{self.write(side, self._middle(side))}"'
-
-    def _middle(self, side: HiringSide) -> Contract:
-        return Contract(side.salaries[len(side.salaries) // 2], side.most_days // 2, side.months[1])
+        middle = Contract(side.salaries[len(side.salaries) // 2], side.most_days // 2, side.months[1])
+        return f'salary, days at home and month, such as "{self.write(side, middle)}"'
 
     def read(self, side: HiringSide, text: str) -> Contract:
         """The three in any order, with commas or "and" between them."""
-        found: dict[str, int | str] = {}
+        found: dict[str, str] = {}
         for part in re.split(r"(?:,|;) (?:and )?| and ", text):
             days, month = _DAYS.fullmatch(part), _MONTH.fullmatch(part)
             if days:
@@ -206,7 +205,7 @@ class Hiring(base.Environment[HiringCheck, HiringSide, Contract]):
                 issue, value = "start", month[1].capitalize()
             elif any(char.isdigit() for char in part):
                 example = write_amount(side.salaries[0])
-                issue, value = "salary", int(read_amount(part, 0, 1e7, example))
+                issue, value = "salary", str(read_amount(part, 0, 1e7, example))
             else:
                 raise base.TermsError(f"write {self.notation(side)}")
             if issue in found:
@@ -217,12 +216,10 @@ class Hiring(base.Environment[HiringCheck, HiringSide, Contract]):
             raise base.TermsError(f"the terms lack {missing}; write {self.notation(side)}")
         return self._of(side, found)
 
-    def _of(self, side: HiringSide, found: Mapping[str, int | str]) -> Contract:
-        terms = Contract(int(found["salary"]), int(found["days"]), str(found["start"]))
-        if terms.salary not in side.salaries:
-            raise base.TermsError(
-                f"the salary must be one of {base.joined([write_amount(pay) for pay in side.salaries], 'or')}"
-            )
+    def _of(self, side: HiringSide, found: Mapping[str, str]) -> Contract:
+        terms = Contract(int(float(found["salary"])), int(found["days"]), found["start"])
+        if float(found["salary"]) not in side.salaries:
+            raise base.TermsError(f"the salary must be {base.joined(list(map(write_amount, side.salaries)), 'or')}")
         if not 0 <= terms.days <= side.most_days:
             raise base.TermsError(f"there can be 0 to {side.most_days} days at home")
         if terms.start not in side.months:
@@ -246,7 +243,7 @@ class Hiring(base.Environment[HiringCheck, HiringSide, Contract]):
         pay = amounts("salary", words)
         sure, maybe = set(pay.sure), set(pay.maybe)
         for found in _DAYS_IN_WORDS.finditer(words):
-            (sure if found["home"] or found["at"] else maybe).add(("days", _whole(found["number"])))
+            (sure if found["home"] or found["at"] else maybe).add(("days", int(_whole(found["number"]))))
         said = set(re.findall(r"[^\W_]+", words))
         sure.update(("start", month) for month in MONTHS if month in said and month != "May")
         maybe.update({("start", "May")} if "May" in said else ())
@@ -295,8 +292,8 @@ class Hiring(base.Environment[HiringCheck, HiringSide, Contract]):
         return {"part": "employer" if side.employs else "applicant", "item": side.job}
 
 
-def _whole(number: str) -> int:
-    return int(number) if number.isdigit() else _NUMBERS[number.lower()]
+def _whole(number: str) -> str:
+    return str(_NUMBERS.get(number.lower(), number))
 
 
 def _days(days: int) -> str:

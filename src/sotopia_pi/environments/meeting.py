@@ -200,8 +200,8 @@ class Meeting(base.Environment[MeetingCheck, MeetingSide, str]):
         return {"part": side.what, "item": side.occasion}
 
 
-def _values(rng: Random) -> list[int]:
-    values = [10, rng.randint(7, 8), rng.randint(4, 6), rng.randint(1, 3), 0]
+def _values(rng: Random) -> list[float]:
+    values: list[float] = [10, rng.randint(7, 8), rng.randint(4, 6), rng.randint(1, 3), 0]
     rng.shuffle(values)
     return values
 

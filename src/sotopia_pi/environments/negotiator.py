@@ -118,7 +118,7 @@ def _proposal(
     special = env.propose(side, style, heard, talk.demand)
     if special is not None:
         return special
-    worths = _worths(env, side)
+    worths: dict[T, float] = _worths(env, side)
     if not worths:
         return None
     demand = min(talk.demand, max(worths.values()))

@@ -11,7 +11,7 @@ from random import Random
 from typing import Any
 
 from sotopia_pi.environments import styles
-from sotopia_pi.environments.base import Environment, Heard, Offer
+from sotopia_pi.environments.base import AnyEnvironment, Heard, Offer
 from sotopia_pi.environments.negotiator import MAX_TURNS, decide
 from sotopia_pi.environments.phrases import Speaker, say
 from sotopia_pi.environments.styles import Style, Temper
@@ -28,12 +28,7 @@ class Seat:
     seed: int
 
     def act(
-        self,
-        env: Environment[Any, Any, Any],
-        side: Any,
-        heard: Heard[Any],
-        speaker: Speaker,
-        max_turns: int = MAX_TURNS,
+        self, env: AnyEnvironment, side: Any, heard: Heard[Any], speaker: Speaker, max_turns: int = MAX_TURNS
     ) -> tuple[Offer[Any], str]:
         """The next move with its terms, and the words beside them."""
         rng = Random(derive_seed("turn", self.seed, len(heard)))

@@ -16,13 +16,12 @@ from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple, TypeVar
 
-from sotopia_pi.environments.base import SPLITS, CheckOf, Environment, Split
+from sotopia_pi.environments.base import SPLITS, AnyEnvironment, CheckOf, Environment
 from sotopia_pi.errors import ConfigError
 from sotopia_pi.records import derive_seed
 
 GROUP = "sotopia_pi.environments"
 _ATTEMPTS = 1000
-AnyEnvironment = Environment[Any, Any, Any]
 E = TypeVar("E", bound=type[AnyEnvironment])
 
 _REGISTERED: dict[str, AnyEnvironment] = {}
@@ -81,28 +80,22 @@ class Drawn(NamedTuple):
     goals: tuple[str, str]
 
 
-def split_of(name: str) -> Split:
-    """The split of this name. ConfigError."""
-    for split in SPLITS:
-        if split == name:
-            return split
-    raise ConfigError(f"there is no split {name!r}; the splits are {', '.join(SPLITS)}")
-
-
 def generate(kind: str, split: str, count: int, seed: int) -> tuple[Drawn, ...]:
     """`count` different scenarios of one kind; the first n of a larger count are the same scenarios.
 
     The entries of a split are gone through evenly in an order that depends on `seed`. ConfigError for an unknown kind
     or split, or a count that cannot be reached.
     """
-    made_by, part = environment(kind), split_of(split)
-    order = list(made_by.entries(part))
+    made_by = environment(kind)
+    if split not in SPLITS:
+        raise ConfigError(f"there is no split {split!r}; the splits are {', '.join(SPLITS)}")
+    order = list(made_by.entries(split))
     Random(derive_seed("verified order", kind, split, seed)).shuffle(order)
     made: dict[tuple[str, tuple[str, str]], Drawn] = {}
     for index in range(count):
         for attempt in range(_ATTEMPTS):
             rng = Random(derive_seed("verified", kind, split, seed, index, attempt))
-            check = made_by.draw(rng, part, order[index % len(order)])
+            check = made_by.draw(rng, split, order[index % len(order)])
             goals = (made_by.goal(check.side(0)), made_by.goal(check.side(1)))
             drawn = Drawn(check, made_by.situation(check), goals)
             if drawn[1:] not in made:
