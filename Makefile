@@ -1,10 +1,10 @@
-# make demo: install and run the whole method · make test · make test-slow · make check · make bench
+# make demo: install and run the whole method · make test · make test-slow · make fuzz · make check · make bench
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: demo install dev test test-slow check bench clean
+.PHONY: demo install dev test test-slow fuzz check bench clean
 .DELETE_ON_ERROR:
 
 demo: install
@@ -37,9 +37,30 @@ browser:
 test: dev browser
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadgroup -m "not slow"
 
-# Against other programs: real servers, TRL's trainer, several processes.
+# Against other programs: real servers, TRL's trainer, several processes; and with the lowest versions.
 test-slow: dev browser
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadgroup -m slow
+	$(MAKE) test-lowest
+
+# The tests with the lowest versions that pyproject.toml allows; what it does not bound is taken from $(VENV).
+LOWEST := .venv-lowest
+.PHONY: test-lowest
+test-lowest: dev browser $(LOWEST)/.installed
+	PYTHONPATH=src OMP_NUM_THREADS=1 $(LOWEST)/bin/python -m pytest -n auto --dist loadgroup -m "not slow and not weights"
+
+$(LOWEST)/.installed: pyproject.toml .ci/lowest.py $(VENV)/.installed-dev
+	rm -rf $(LOWEST)
+	$(BIN)/python -m venv $(LOWEST)
+	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
+	  > "$$($(LOWEST)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/of-dev.pth"
+	$(BIN)/python .ci/lowest.py > $(LOWEST)/lowest.txt
+	$(LOWEST)/bin/python -m pip --disable-pip-version-check -q install -r $(LOWEST)/lowest.txt
+	@touch $@
+
+# Property tests on random examples, where make test draws the same ones every time; it ends by itself.
+MINUTES ?= 5
+fuzz: dev
+	OMP_NUM_THREADS=1 $(BIN)/python tests/fuzz.py --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 check: dev
 	$(BIN)/ruff check .
@@ -50,4 +71,4 @@ bench: dev
 	$(BIN)/python -m benchmarks
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) $(LOWEST) .mypy_cache .ruff_cache .pytest_cache

@@ -102,7 +102,7 @@ def _character(name: str) -> Character:
 @contextmanager
 def server(database: str) -> Iterator[str]:
     """`sotopia-pi view` in a process of its own over a database URL; its address."""
-    command = [sys.executable, "-m", "sotopia_pi", "view", database, "--port", "0"]
+    command = [sys.executable, "-m", "sotopia_pi", "view", database, "--port", "0", "--no-token"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:

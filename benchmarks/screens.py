@@ -81,7 +81,7 @@ def _command(*arguments: str) -> str:
 
 @contextmanager
 def _server(run: Path) -> Iterator[str]:
-    command = [sys.executable, "-m", "sotopia_pi", "view", str(run), "--port", "0"]
+    command = [sys.executable, "-m", "sotopia_pi", "view", str(run), "--port", "0", "--no-token"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         try:

@@ -33,7 +33,7 @@ def view() -> list[tuple[str, str]]:
         began = time.monotonic()
         make(folder, EPISODES)
         made = time.monotonic() - began
-        command = [sys.executable, "-m", "sotopia_pi", "view", str(folder), "--port", "0"]
+        command = [sys.executable, "-m", "sotopia_pi", "view", str(folder), "--port", "0", "--no-token"]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
             try:
                 assert server.stdout is not None

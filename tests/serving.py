@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import count
 from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
+from aiohttp import web
+
 from sotopia_pi.config import EndpointConfig
+from sotopia_pi.episodes.records import ACTION_SCHEMA
 from sotopia_pi.models.mockserver import Behaviour, MockServer
-from sotopia_pi.models.protocol import Message
+from sotopia_pi.models.protocol import Completion, JsonSchema, Message, Sampling
 from sotopia_pi.models.remote.client import RemoteModel
 from sotopia_pi.models.remote.ledger import Ledger
 from sotopia_pi.models.remote.prices import Price
@@ -52,6 +57,54 @@ def serving(port: int = 0, **behaviour: Any) -> Iterator[MockServer]:
         loop.close()
 
 
+@contextmanager
+def scripted(*answers: Any, **behaviour: Any) -> Iterator[MockServer]:
+    """A mock server whose calls get these answers in turn, the last one from then on.
+
+    An answer is a value to send as JSON, a text to send as it is, or a status, one of these and perhaps headers;
+    None stands for the server's own answer.
+    """
+    with serving(**behaviour) as server:
+        usual, turns = server._chat, count()
+
+        async def chat(request: web.BaseRequest) -> web.StreamResponse:
+            answer = answers[min(next(turns), len(answers) - 1)]
+            if answer is None:
+                return await usual(request)
+            assert server.bodies is not None
+            server.bodies.append(json.loads(await request.read()))
+            status, sent, *headers = answer if isinstance(answer, tuple) else (200, answer)
+            text = sent if isinstance(sent, str) else json.dumps(sent)
+            kind = "application/json" if text is not sent else "text/plain"
+            return web.Response(status=status, text=text, headers={"Content-Type": kind, **(headers or [{}])[0]})
+
+        server._chat = chat  # type: ignore[method-assign]
+        yield server
+
+
+def completion(content: Any, finish: str = "stop", usage: Any = None, **message: Any) -> dict[str, Any]:
+    """A chat completion as servers send it."""
+    choice = {"index": 0, "message": {"role": "assistant", "content": content, **message}, "finish_reason": finish}
+    return {"choices": [choice], "usage": usage or {"prompt_tokens": 10, "completion_tokens": 5}}
+
+
+def spelled(key: str) -> list[str]:
+    """A key as texts carry it."""
+    numbers = [ord(char) for char in key]
+    forms = ["\\u{:04x}", "\\u{:04X}", "\\\\u{:04x}", "\\x{:02x}", "%{:02X}", "%25{:02x}", "&#{:d};", "&#x{:x};"]
+    return [
+        key,
+        key.upper(),
+        *("".join(form.format(number) for number in numbers) for form in forms),
+        "\u200b".join(key),
+        "\\u200b".join(key),
+        key.replace("-", "\\u002d"),
+        base64.b64encode(key.encode()).decode(),
+        base64.urlsafe_b64encode(f"user:{key}".encode()).decode(),
+        key.encode().hex(),
+    ]
+
+
 class Clock:
     """Time that passes only when somebody waits."""
 
@@ -66,6 +119,19 @@ class Clock:
         self.slept.append(seconds)
         self.now += seconds
         await asyncio.sleep(0)
+
+
+SAMPLING = Sampling(0.7, 0.9, 50)
+
+
+def ask(
+    model: RemoteModel,
+    messages: Sequence[Message] = HELLO,
+    schema: JsonSchema | None = ACTION_SCHEMA,
+    sampling: Sampling = SAMPLING,
+) -> Completion:
+    """One completion."""
+    return asyncio.run(model.complete(messages, sampling, 2**40 + 7, "c", schema=schema))
 
 
 def client(

@@ -31,6 +31,7 @@ READABLE = {
     "Python's quotes": ("{'action_type': 'speak', 'argument': 'I\"m here'}", ("speak", 'I"m here')),
     "a comma too many": ('{"action_type": "speak", "argument": "Hi, }",}', ("speak", "Hi, }")),
     "no brace at the end": ('{"action_type": "speak", "argument": "Hi"\n', ("speak", "Hi")),
+    "braces in the preface": ("{well} " + SAID, SPEAK),
     "half a surrogate pair": ('{"action_type": "speak", "argument": "a\\ud83d"}', ("speak", "a\ufffd")),
 }  # fmt: skip
 
@@ -39,9 +40,8 @@ MALFORMED = {
     "prose": ("I would like to buy it.", "no JSON object"),
     "list": ('["speak", "Hi"]', "no JSON object"),
     "open": ('{"action_type": "speak", "argument": "Hi', "not valid JSON"),
-    "single quotes and an escape": ("{'action_type': 'speak', 'argument': 'a\\n'}", "not valid JSON"),
+    "single quotes and an escape": (r"{'action_type': 'speak', 'argument': 'a\x41'}", "not valid JSON"),
     "cut off in a string, with a brace": ('{"action_type": "speak", "argument": "Hi}', "not valid JSON"),
-    "braces in the preface": ("{well} " + SAID, "not valid JSON"),
     "empty object": ("{}", "must be one of: none, speak, non-verbal communication, action, leave"),
     "unknown type": ('{"action_type": "shout", "argument": "Hi"}', "must be one of"),
     "type is a number": ('{"action_type": 1, "argument": "Hi"}', "must be one of"),
@@ -50,7 +50,7 @@ MALFORMED = {
     "argument is null": ('{"action_type": "speak", "argument": null}', "must be a text"),
     "nothing said": ('{"action_type": "speak", "argument": "  "}', "must not be empty for 'speak'"),
     "nothing done": ('{"action_type": "action"}', "must not be empty for 'action'"),
-    "nested too deeply": ('{"a": ' + '{"a": ' * 100_000, "not valid JSON"),
+    "nested too deeply": ('{"a": ' + '{"a": ' * 50_000, "not valid JSON"),
     "number too long": ('{"action_type": "speak", "argument": ' + "9" * 5000 + "}", "not valid JSON"),
 }
 

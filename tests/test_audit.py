@@ -89,7 +89,7 @@ def test_a_judge_that_breaks_the_contract_is_counted_and_good_for_nothing(
 ) -> None:
     content = audited(tmp_path / "a", "fake:", "--n", "10", "--parts", "truth", "calibration")
     assert content["ratings"]["failed"] == content["ratings"]["asked"] == 20
-    assert content["ratings"]["causes"] == {"judge reply": 20}
+    assert content["ratings"]["causes"] == {"judge reply, wrong JSON": 20}
     assert {use["answer"] for use in content["uses"].values()} == {"no"}
     assert not (tmp_path / "a" / "calibration.json").exists()
     assert main(["audit", "fake:", "--out", str(tmp_path / "a"), "--n", "10", "--parts", "truth"]) == 0

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from sotopia_pi.config import Config, RoundConfig, TrainingConfig, differences, load, parse, to_toml
+from sotopia_pi.config.section import WIDEST
 from sotopia_pi.errors import ConfigError
 from sotopia_pi.training.selection import RULES
 
@@ -37,7 +38,7 @@ SR = {"name": "bc+sr", "method": "sr", "parent": "bc"}
         ({"world": {"train": {"prices": 1}}}, "world.train.prices"),
         ({"world": {"test": {"price": -1}}}, "world.test.price: Input should be greater than or equal to 0"),
         ({"seed": "one"}, "seed: Input should be a valid integer"),
-        ({"sampling": {"temperature": float("inf")}}, "sampling.temperature: Input should be a finite number"),
+        ({"sampling": {"temperature": float("inf")}}, "sampling.temperature is inf; give a finite number"),
         ({"rounds": [{**BC, "method": "dpo"}]}, "rounds.0.method: Input should be 'bc' or 'sr'"),
         ({"rounds": [{**BC, "name": "../bc"}]}, "rounds.0.name: String should match"),
         ({"rounds": [SR, BC]}, "round 'bc+sr' refers to 'bc', which is no earlier round"),
@@ -149,12 +150,13 @@ def parse_back(config: Config) -> Config:
     return parse(tomllib.loads(to_toml(config)), "written")
 
 
-TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
-POSITIVE = st.floats(1e-9, 1e9)
-VALUES = TEXT | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+TEXT = st.text(max_size=12)
+POSITIVE = st.floats(1e-9, 100)
+WHOLE = st.integers(-WIDEST, WIDEST)
+VALUES = TEXT | st.booleans() | WHOLE | st.floats(allow_nan=False, allow_infinity=False)
 CONFIGS = st.builds(
     Config,
-    seed=st.integers(),
+    seed=WHOLE,
     world=st.fixed_dictionaries(
         {"train": st.dictionaries(st.sampled_from(["price", "fact"]), st.integers(0, 99))},
         optional={"characters": TEXT, "train_tasks": TEXT},
@@ -217,6 +219,80 @@ def test_every_setting_is_documented_with_its_default() -> None:
                 assert default == f"`{info.default}`", field
             elif info.is_required():
                 assert default == "required", field
+
+
+def limits(model: type[BaseModel], name: str) -> dict[str, tuple[float, float]]:
+    """The lowest and the highest value of every setting that is a number, by its key."""
+    found = {}
+    for field, info in model.model_fields.items():
+        kinds = {info.annotation, *get_args(info.annotation)}
+        if not kinds & {int, float} or bool in kinds:
+            continue
+        marks = {
+            key: getattr(mark, key) for mark in info.metadata for key in ("ge", "gt", "le", "lt") if hasattr(mark, key)
+        }
+        low, high = marks.get("ge", marks.get("gt")), marks.get("le", marks.get("lt"))
+        assert low is not None and high is not None, f"{name}.{field} has no bounds"
+        found[f"{name}.{field}".removeprefix("top.")] = (low, high)
+    return found
+
+
+def test_every_number_has_bounds_that_are_documented() -> None:
+    text = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8").split("## Bounds")[1].split("\n## ")[0]
+    told = dict(re.findall(r"^\| `([\w.]+)` \| (.*?) \|$", text, re.MULTILINE))
+    for name, model in {"top": Config, **sections(Config)}.items():
+        for key, (low, high) in limits(model, name).items():
+            assert told.pop(key) == f"{low:,} to {high:,}", key
+    assert not told
+
+
+@pytest.mark.parametrize(
+    ("override", "complaint"),
+    [
+        (
+            "runtime.concurrency=1000000000",
+            "runtime.concurrency: Input should be less than or equal to 100000, not 1000000000",
+        ),
+        (
+            "sampling.max_tokens=1000000000000",
+            "sampling.max_tokens: Input should be less than or equal to 1000000, not",
+        ),
+        (
+            "rounds.0.repeats=1000000000",
+            "rounds.0.repeats: Input should be less than or equal to 10000, not 1000000000",
+        ),
+        ("evaluation.repeats=1000000000", "evaluation.repeats: Input should be less than or equal to 10000"),
+        ("training.epochs=1e300", "training.epochs: Input should be less than or equal to 10000, not 1e+300"),
+        ("world.test={price=1000000000}", "world.test.price: Input should be less than or equal to 100000"),
+        ("rounds.0.train.lora_rank=100000000", "rounds.0.train.lora_rank: Input should be less than or equal to 65536"),
+        ("evaluation.sampling={temperature=1e9}", "evaluation.sampling.temperature: Input should be less than"),
+        ("rounds.0.select={k=2, at_least=nan}", "select.at_least is nan; give a finite number"),
+        (f"seed={2**63}", "seed is no number of 64 bits"),
+        (f"max_turns={'9' * 5000}", "max_turns has 5,000 characters; give at most 4,096"),
+        (f"name={'a' * 300}", "name: String should have at most 100 characters"),
+        (f"models.policy={'a' * 10_000}", "policy has 10,000 characters; give at most 4,096"),
+        (f"rounds.0.replay={['x'] * 2_000}", "has more than 1,000 entries"),
+        (f"rounds.0.select={'[' * 30 + ']' * 30}", "is nested more than 20 deep"),
+    ],
+)
+def test_what_nobody_can_mean_is_refused_with_its_bound(override: str, complaint: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(None, [override])
+    assert complaint in str(caught.value) and len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize("setting", ["world.castings=10000", "rounds.0.repeats=10000"])
+def test_more_episodes_than_can_be_kept_are_refused_before_anything_is_drawn(setting: str) -> None:
+    with pytest.raises(ConfigError, match=r"are .* at most 10,000,000"):
+        load(None, ["world.train={price=90000}", setting])
+
+
+@pytest.mark.parametrize("text", ["a = " + "[" * 100_000, "seed = " + "9" * 5000, "a = {b = " * 5000])
+def test_a_config_that_overflows_its_reader_is_no_config(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "my.toml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"my\.toml is not valid TOML"):
+        load(path)
 
 
 def test_every_selection_rule_is_documented_with_its_parameters() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from sotopia_pi.cli.main import main
 from sotopia_pi.episodes.records import ActionType, Episode
 from sotopia_pi.interop.dialogues import FORMATS, import_dialogues
 from sotopia_pi.interop.dialogues.listing import read_list
+from sotopia_pi.interop.problems import RecordError
 from sotopia_pi.ratings.records import Rating
 from sotopia_pi.ratings.verifier import verify
 from sotopia_pi.rundir import Run
@@ -157,6 +159,71 @@ def test_a_bargain_is_scored_only_where_there_is_room(store: Store, tmp_path: Pa
     path = write_json(tmp_path / "more.json", [value])
     import_dialogues(store, [path], "craigslist", "one")
     assert "undecided: the two targets leave no room" in str(stored(store, "import/one")[1][2][0].failure)
+
+
+NO_PRICE = [-1, -1.0, "-1", 0, 0.001, None, "", "nan", "None"]
+
+
+def without_price(place: str, value: Any) -> dict[str, Any]:
+    """A bargain with `value` where a price stands: that of the listing, of a side's target or of what was offered."""
+    made: dict[str, Any] = json.loads(json.dumps(bargain()))
+    for kb in made["scenario"]["kbs"]:
+        if place == "listing":
+            kb["item"]["Price"] = value
+        elif kb["personal"]["Role"] == place:
+            kb["personal"]["Target"] = value
+    if place == "offer":
+        made["events"][3]["data"]["price"] = made["outcome"]["offer"]["price"] = value
+    return made
+
+
+@pytest.mark.parametrize("value", NO_PRICE, ids=str)
+@pytest.mark.parametrize(
+    ("place", "untold", "failure"),
+    [
+        ("listing", "listed at", None),
+        ("seller", "Aim for $877", "undecided: a side has no target price"),
+        ("buyer", "Aim for $613", "undecided: a side has no target price"),
+        ("offer", "offer of", "undecided: an offer was accepted, and its price is not there"),
+    ],
+)
+def test_what_is_no_price_is_told_to_nobody(place: str, untold: str, failure: str | None, value: Any) -> None:
+    made = FORMATS["craigslist"].read(without_price(place, value))
+    scenario = made.task.scenario
+    told = " ".join([scenario.situation, *scenario.goals, *(turn.action.argument for turn in made.turns)])
+    assert untold not in told and not re.search(r"\$(-|0|nan)", told)
+    assert made.scores[0].failure == failure
+
+
+@pytest.mark.parametrize("value", [1e308, "much", True, [5], {"dollars": 5}], ids=str)
+@pytest.mark.parametrize("place", ["listing", "seller", "offer"])
+def test_what_may_be_a_price_or_not_is_left_out(place: str, value: Any) -> None:
+    with pytest.raises(RecordError, match="is not a number"):
+        FORMATS["craigslist"].read(without_price(place, value))
+
+
+def test_a_missing_price_is_noted(store: Store, tmp_path: Path) -> None:
+    talks = [without_price("listing", -1), {**without_price("buyer", float("nan")), "uuid": "b"}]
+    report = import_dialogues(store, [write_json(tmp_path / "talks.json", talks)], "craigslist", "c")
+    assert [note.reason for note in report.notes] == [
+        "there is no price for the listing, so none is told",
+        "there is no price for the buyer, so none is told",
+    ]
+
+
+@pytest.mark.parametrize(("gift", "goal"), [("-1", None), ("nan", None), ("", None), ("0", 0.0), ("0.5", 2.5)])
+def test_an_unknown_gift_is_no_gift_of_nothing(gift: str, goal: float | None) -> None:
+    said = [("0", "Would you give a little?"), ("1", "Perhaps.")]
+    persuader, _ = FORMATS["persuasion"].read({"said": said, "donation": gift, "known": True}).scores
+    assert persuader.scores.get("goal") == goal
+    assert (goal is None) == ("not in the data" in str(persuader.failure))
+
+
+def test_packages_are_not_divided() -> None:
+    value = camp()
+    value["chat_logs"][2]["task_data"]["issue2youget"]["Food"] = 2.5
+    with pytest.raises(RecordError, match="the deal of message 3 has parts of packages"):
+        FORMATS["casino"].read(value)
 
 
 def test_points_must_be_those_of_the_deal(store: Store, tmp_path: Path) -> None:

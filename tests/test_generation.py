@@ -231,9 +231,7 @@ def test_a_dead_model_stops_the_generation_and_it_can_be_continued(tmp_path: Pat
 
 def test_a_model_that_cannot_write_does_not_use_up_all_prompts(tmp_path: Path) -> None:
     for attempts in (30, 60):  # repeating the command goes on
-        with pytest.raises(
-            ModelError, match=r"30 prompts in a row gave nothing .* The last: There is no complete JSON"
-        ):
+        with pytest.raises(ModelError, match=r"30 prompts in a row gave nothing .* The last: There is no JSON object"):
             generate(tmp_path, FakeModel(lambda messages, seed: "No."), 100, concurrency=2)
         assert attempts <= len(used(tmp_path)) <= attempts + 8
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import Any
 
@@ -141,12 +142,79 @@ def test_an_owners_cookie_cannot_be_made_without_the_token() -> None:
     assert visitor.get("/echo").text == "read"
 
 
-def test_tokens_cannot_be_guessed_one_after_the_other() -> None:
+def at(address: str, server: TestClient) -> TestClient:
+    """The same server, as somebody at another address sees it."""
+    return TestClient(server.app, "http://127.0.0.1", follow_redirects=False, client=(address, 5000))
+
+
+def test_wrong_tokens_are_heard_slowly_and_keep_nobody_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    paused: list[float] = []
+
+    async def pause(seconds: float) -> None:
+        paused.append(seconds)
+
+    monkeypatch.setattr("sotopia_pi.web.guard.asyncio.sleep", pause)
     visitor = client(TOKEN)
     token = csrf(visitor)
     for n in range(guard.TRIES_A_MINUTE):
         assert visitor.post("/login", data={"token": f"guess {n}", "csrf": token}).status_code == 403
-    assert visitor.post("/login", data={"token": TOKEN, "csrf": token}).status_code == 403
+    assert paused == []
+    for answer in (
+        visitor.post("/login", data={"token": "another", "csrf": token}),
+        visitor.get("/?token=another"),
+        visitor.get("/echo", headers={"authorization": "Bearer another"}),
+    ):
+        assert answer.status_code in (401, 403) and paused.pop() == guard.PAUSE
+    assert visitor.post("/login", data={"token": TOKEN, "csrf": token}).status_code == 303
+    assert visitor.get("/echo").text == "read" and paused == [guard.PAUSE]  # the cookie is not held back
+
+
+@pytest.mark.parametrize("elsewhere", ["203.0.113.9", "2001:db8:1::1"])
+def test_who_tries_tokens_elsewhere_slows_nobody_down(elsewhere: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    visitor = client(TOKEN)
+    stranger = at("2001:db8::1", visitor)
+    for n in range(guard.TRIES_A_MINUTE):
+        stranger.get("/echo", headers={"authorization": f"Bearer {n}"})
+    monkeypatch.setattr("sotopia_pi.web.guard.asyncio.sleep", None)
+    bearer = {"authorization": f"Bearer {TOKEN}"}
+    assert at(elsewhere, visitor).get("/echo", headers=bearer).text == "read"
+    with pytest.raises(TypeError, match="not callable"):  # a neighbour in the same network waits
+        at("2001:db8::ffff:1", visitor).get("/echo", headers=bearer)
+
+
+def test_nobody_fills_the_server_by_waiting() -> None:
+    tries = guard._Tries(TOKEN)
+    for _ in range(guard.TRIES_A_MINUTE):
+        tries._wrong.add("a")
+    tries._waiting["a"] = guard._WAITING
+    with pytest.raises(guard.Refused, match="wait a minute") as refused:
+        asyncio.run(tries.right(TOKEN, "a"))
+    assert refused.value.status == 429
+
+
+def test_the_printed_link_becomes_a_cookie_and_leaves_the_address() -> None:
+    visitor = client(TOKEN, base="http://127.0.0.1:8642")
+    wrong = visitor.get("/?token=wrong")
+    assert wrong.status_code == 403 and "the one that it printed" in wrong.text
+    answer = visitor.get(f"/?token={TOKEN}")
+    assert (answer.status_code, answer.headers["location"]) == (303, "/")
+    assert answer.headers["referrer-policy"] == "no-referrer" and TOKEN not in str(answer.headers)
+    assert visitor.get("/echo").text == "read"
+    assert visitor.get("/?token=of-an-earlier-start").status_code == 303  # who is in stays in
+
+
+def test_two_servers_of_one_machine_do_not_log_each_others_owner_out() -> None:
+    first, second = client(TOKEN, base="http://127.0.0.1:8642"), client("another-token", base="http://127.0.0.1:8643")
+    first.get(f"/?token={TOKEN}")
+    second.cookies = first.cookies  # browsers send cookies to every port
+    assert second.get("/echo").status_code == 303
+    second.get("/?token=another-token")
+    assert (first.get("/echo").text, second.get("/echo").text) == ("read", "read")
+
+
+def test_a_proxys_own_authorization_does_not_replace_the_forms_token() -> None:
+    owner = logged_in()
+    assert owner.post("/echo", data={"said": "hi"}, headers={"authorization": "Basic a2lt"}).status_code == 403
 
 
 def test_an_annotators_browser_reaches_the_rating_pages_alone() -> None:
@@ -165,6 +233,79 @@ def test_a_foreign_name_for_this_server_is_refused() -> None:
     assert client(hosts=local).get("/echo").text == "read"
     assert client(hosts=local, base="http://localhost:8642").get("/echo").text == "read"
     assert client(hosts=local, base="http://evil.example").get("/echo").status_code == 421
+
+
+def raw(
+    app: Any, *headers: tuple[bytes, bytes], path: str = "/echo", method: str = "GET"
+) -> tuple[int, dict[str, str]]:
+    """The status and the headers of an answer to headers that no client would send."""
+    sent: list[Any] = []
+    scope = {"type": "http", "method": method, "path": path, "query_string": b"", "scheme": "http", "headers": headers}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    asyncio.run(app(scope, receive, send))
+    return sent[0]["status"], {key.decode(): value.decode() for key, value in sent[0]["headers"]}
+
+
+NO_HOSTS = r"""
+127.0.0.1/static/ 127.0.0.1/static/? 127.0.0.1#/static/ 127.0.0.1:99999 127.0.0.1:0 127.0.0.1: 127.0.0.1:80:80
+127.0.0.1:8o kim@127.0.0.1 [::1 ::1 [::1]x [::1%25lo] [1.2.3.4] 127.0.0.1,x a..b 127.0.0.1\static löcalhost
+"""
+
+
+@pytest.mark.parametrize(
+    "host", [*NO_HOSTS.split(), "", " ", "127.0.0.1 x", "127.0.0.1\0", "a" * 300, None, "127.0.0.1\n127.0.0.1"]
+)
+def test_a_host_that_is_none_is_refused(host: str | None) -> None:
+    values = [] if host is None else host.encode().split(b"\n")
+    for token in (None, TOKEN):
+        status, headers = raw(client(token).app, *((b"host", value) for value in values))
+        assert status == 400
+        assert {*guard.HEADERS} <= {*headers}
+
+
+NO_ORIGINS = """
+http:// 127.0.0.1 http://127.0.0.1/ http://127.0.0.1/x http://kim@127.0.0.1 http://127.0.0.1:99999 http://[::1 http://löcal
+"""
+
+
+@pytest.mark.parametrize("origin", [*NO_ORIGINS.split(), "", "null, null", "http://127.0.0.1\nhttp://127.0.0.1"])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_an_origin_that_is_none_is_refused(origin: str, method: str) -> None:
+    values = [(b"origin", value) for value in origin.encode().split(b"\n")]
+    status, headers = raw(client().app, (b"host", b"127.0.0.1"), *values, method=method)
+    assert status == 400
+    assert {*guard.HEADERS} <= {*headers}
+
+
+@pytest.mark.parametrize(
+    ("host", "origin"),
+    [
+        ("127.0.0.1:8642", "http://127.0.0.1:8642"),
+        ("127.0.0.1:80", "http://127.0.0.1"),
+        ("LOCALHOST", "http://localhost"),
+        ("[::1]:8642", "http://[0:0:0:0:0:0:0:1]:8642"),
+        ("runs.example.org", "https://runs.example.org"),
+    ],
+)
+def test_a_form_of_this_server_is_known_by_host_and_port(host: str, origin: str) -> None:
+    visitor = client(hosts=("127.0.0.1", "localhost", "::1", "runs.example.org"))
+    token = csrf(visitor)
+    cookies = f"{guard.VISITOR}={visitor.cookies[guard.VISITOR]}"
+    answer = visitor.post("/echo", data={"csrf": token}, headers={"host": host, "origin": origin, "cookie": cookies})
+    assert answer.status_code == 200
+
+
+def test_what_is_open_is_decided_on_the_path_alone() -> None:
+    host = (b"host", b"127.0.0.1")
+    for path in ("/echo", "/loginx", "/healthy", "/static", "//static/x", "http://127.0.0.1/static/", "*", ""):
+        assert raw(client(TOKEN).app, host, path=path)[0] == 303, path
+    assert raw(client(TOKEN).app, host, path="/health")[0] == 200
 
 
 @pytest.mark.parametrize("path", ["/lost", "/nothing", "/static/x/../../secret", "/static/x/%2e%2e%2fapp.py"])

@@ -227,6 +227,13 @@ def test_rows_that_cannot_be_used_are_left_out_and_named(tmp_path: Path, capsys:
     assert "Krippendorff" in capsys.readouterr().out
 
 
+def test_spellings_of_an_annotator_are_one_person(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [row("a", "Ann Lee"), row("a", "bob"), row("b", " ann lee "), row("b", "ＢＯＢ")]
+    files = write(tmp_path, rows, [record("a"), record("b", "t")])
+    main(["human-eval", *files, "--json"])
+    assert json.loads(capsys.readouterr().out)["n_annotators"] == 2
+
+
 def test_judges_in_the_records_are_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rewards = [[1.0, SCORES], [2.0, {**SCORES, "goal": 9}]]
     files = write(

@@ -12,6 +12,7 @@ from sotopia_files import DATA, GOALS, SITUATION, agent, casting, environment, p
 
 from sotopia_pi.cli.main import main
 from sotopia_pi.errors import StoreError, WorldError
+from sotopia_pi.evaluation.published import missing_tasks
 from sotopia_pi.interop.sotopia import import_profiles
 from sotopia_pi.store import Store
 from sotopia_pi.store.imports import Batch, Imports
@@ -38,6 +39,7 @@ def test_the_published_files_are_read_completely(store: Store) -> None:
     assert [note.line for note in report.notes] == [22]  # one scenario's castings contradict it
     everything, hard = store.tasks("sotopia/all"), store.tasks("sotopia/hard")
     assert (len(everything), len(hard)) == (450, 70)
+    assert missing_tasks("all", everything, 180) == missing_tasks("hard", hard, 140) == []
     assert {task.id for task in hard} < {task.id for task in everything}
     assert len({task.scenario.id for task in hard}) == 14
     texts = [text for task in everything for text in (task.scenario.situation, *task.scenario.goals)]

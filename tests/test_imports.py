@@ -32,7 +32,11 @@ LAYERS = (
     "benchmark",
     "cli",
 )
-BASE = ("", "__main__", "garbage", "errors", "files", "records", "config", "prompts", "models")
+#: What every layer may import.
+BASE = (
+    "", "__main__", "garbage", "errors", "files", "inputs", "printable", "redaction", "spreadsheets", "records",
+    "config", "prompts", "models",
+)  # fmt: skip
 #: Which records the store may import besides the base, and who may import the store.
 STORED = ("world.records", "world.checks", "episodes.records", "ratings.records", "studies.records")
 HEAVY = ("torch", "transformers", "peft", "scipy", "sqlalchemy", "numpy")

@@ -14,14 +14,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
-from support import price_task
+from support import episode, price_task
 from test_playing_pages import GOALS, SECRETS, lamp, new_run, open_task
 
 from sotopia_pi.cli.main import main
 from sotopia_pi.errors import StoreError
 from sotopia_pi.rundir import Run
 from sotopia_pi.store import Store
-from sotopia_pi.studies.invitations import Invitation, Played, Seat, by_link, find, next_game
+from sotopia_pi.studies.invitations import Invitation, Played, Seat, by_link, find, known_as, next_game, played_games
 from sotopia_pi.web.app import application
 from sotopia_pi.web.places import close_places, open_places
 from sotopia_pi.web.site import Site
@@ -86,6 +86,24 @@ def test_when_nothing_more_is_given_out() -> None:
     assert next_game(closed.model_copy(update={"games": 2}), [Played("ann", game, completed=True)], "ann") is not None
 
 
+def test_what_broke_off_before_anything_was_said_is_given_out_again() -> None:
+    study = invitation(tasks=8, games=1, people=2)
+    game = next_game(study, [], "ann")
+    assert game is not None
+    idle = [Played(f"p{n}", game, completed=False, taken=False) for n in range(9)]
+    assert next_game(study, idle, "bob") is not None
+    assert next_game(study, idle + idle[:1] * 4, "p0") is None  # each person has only so many
+    assert (
+        next_game(study, [*idle, Played("x", game, completed=False), Played("y", game, completed=True)], "bob") is None
+    )
+
+
+def test_by_default_one_address_is_not_everybody() -> None:
+    sizes = [(people, invitation(people=people).newcomers) for people in (1, 2, 8, 20, 1000)]
+    assert sizes == [(1, 2), (2, 2), (8, 2), (20, 5), (1000, 250)]
+    assert invitation(people=20, per_address=20).newcomers == 20
+
+
 def test_a_pseudonym_is_of_the_id_and_the_seal_of_the_pseudonym() -> None:
     study, other = invitation(), invitation(salt="other")
     name = study.pseudonym("kim@example.org")
@@ -128,8 +146,8 @@ def ready(folder: Path) -> Path:
 class Guest:
     """A guest's browser without JavaScript; keeps every byte that was received."""
 
-    def __init__(self, server: TestClient, link: str) -> None:
-        self.client = TestClient(server.app, "http://127.0.0.1", follow_redirects=False)
+    def __init__(self, server: TestClient, link: str, address: str = "testclient") -> None:
+        self.client = TestClient(server.app, "http://127.0.0.1", follow_redirects=False, client=(address, 1))
         self.client.portal = server.portal  # the loop of the one server
         self.link, self.seen = f"/sit/{link}", [""]
 
@@ -177,6 +195,50 @@ def served(tmp_path: Path) -> Any:
     with TestClient(app, "http://127.0.0.1") as server:
         yield folder, server, link
     close_places(places)
+
+
+def test_a_script_cannot_take_all_places_at_once(served: Any, caplog: pytest.LogCaptureFixture) -> None:
+    folder, server, link = served
+    for n in range(5):
+        guest = Guest(server, link)
+        guest.post(f"{guest.link}/begin", participant=f"p-{n}" if n % 2 else "")
+        path = guest.post(f"{guest.link}/next")
+        if n == 0:
+            guest.until(path, "it is your turn")
+        guest.post(f"{path}/stop")
+        guest.until(path, "conversation is over")
+    late = Guest(server, link)
+    late.post(f"{late.link}/begin", participant="p-9")
+    assert "Several people have just begun from where you are" in late.post(f"{late.link}/next", 429)
+    assert "More than 5 people an hour come to the invitation lab from testclient" in caplog.text
+    assert guest.post(f"{guest.link}/next").startswith(f"{guest.link}/game/")  # who has begun goes on
+    elsewhere = Guest(server, link, "203.0.113.7")
+    elsewhere.post(f"{elsewhere.link}/begin", participant="p-10")
+    assert elsewhere.post(f"{elsewhere.link}/next").startswith(f"{guest.link}/game/")
+    with Store.open(folder / "run.db") as store:
+        played = played_games(store, find(store, "lab"))
+    assert len(played) == 5 and not any(one.taken for one in played)  # nobody said anything
+
+
+def test_who_played_before_ids_were_folded_goes_on_as_the_same(served: Any) -> None:
+    folder, *_ = served
+    with Store.open(folder / "run.db") as store:
+        made = find(store, "lab")
+        old = made._named("A1B2")
+        store.add_episodes([(episode(lamp(), [], "k", stage="play/lab", players=(f"human:{old}", "base")), [])])
+        names = [known_as(store, made, name) for name in ("A1B2", "a1b2", "A1b2", "c3")]
+    assert names == [old, old, old, made.pseudonym("c3")]
+
+
+@pytest.mark.parametrize(
+    "query", ["PROLIFIC_PID=%7B%7B%25PROLIFIC_PID%25%7D%7D", "workerId=${workerId}", "participant=null"]
+)
+def test_an_invitation_refuses_a_placeholder(served: Any, query: str) -> None:
+    _, server, link = served
+    guest = Guest(server, link)
+    page = guest.get(f"{guest.link}?{query}")
+    assert "where your participant id should stand" in page and "begin</button>" not in page
+    assert "where your participant id should stand" in guest.post(f"{guest.link}/begin", 403, participant="{{x}}")
 
 
 def test_a_guest_plays_and_gets_a_code(served: Any, capsys: pytest.CaptureFixture[str]) -> None:

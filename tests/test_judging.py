@@ -216,7 +216,8 @@ def test_an_unreachable_judge_fails_ratings_and_never_episodes(
     episodes = stored(done)
     arguments = ["rate", str(done), "--judge", "fake:unreachable"]
     assert main(arguments) == 0
-    assert "8 ratings of roles, 8 of them failed" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "8 ratings of roles, 8 of them failed\n           8 × judge unreachable: The model" in said
     assert ratings(done, "failure like 'judge unreachable: %' and scores = '{}'") == episodes * 2
     assert stored(done, "select count(*) from episodes where failure is not null") == 0
     assert main(["report", str(done), "--quiet"]) == 0
@@ -235,6 +236,13 @@ def test_an_unreachable_judge_fails_ratings_and_never_episodes(
     assert main([*arguments, "--retry-failed", "--quiet"]) == 0
     assert sum(len(model.asked) for model in asked) == episodes
     assert ratings(done, "rater <> 'verifier' and failure is null") == episodes * 2
+
+
+def test_why_many_ratings_failed_is_said(done: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["rate", str(done), "--judge", "fake:", "--stage", "evaluate/base"]) == 0
+    (said,) = [line for line in capsys.readouterr().out.splitlines() if "×" in line]
+    assert said.startswith('           8 × judge reply, wrong JSON: "token" is missing')
+    assert said.endswith('method = "likelihood" with local weights)')
 
 
 def test_a_run_whose_judge_failed_is_mended_by_retrying(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

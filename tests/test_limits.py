@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 from serving import Clock
 
 from sotopia_pi.errors import BudgetError, ConfigError
+from sotopia_pi.models.remote.keys import api_key, may_be_sent
 from sotopia_pi.models.remote.ledger import Ledger
 from sotopia_pi.models.remote.limits import Pace, Window
 from sotopia_pi.models.remote.prices import Price, load_prices, price_of
 from sotopia_pi.models.remote.retries import Backoff, retry_after
-from sotopia_pi.models.remote.spec import api_key, key_variable, parse_spec
+from sotopia_pi.models.remote.spec import key_variable, parse_spec
 
 
 @given(st.integers(1, 300), st.lists(st.floats(0, 30), min_size=1, max_size=60))
@@ -96,10 +97,19 @@ NOW = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)
     [
         (None, None), ("7", 7.0), (" 0.5 ", 0.5), ("-3", 0.0), ("Thu, 01 Jan 2026 12:00:30 GMT", 30.0),
         ("Thu, 01 Jan 2026 11:00:00 GMT", 0.0), ("soon", None), ("", None), ("inf", None), ("nan", None),
+        ("Mon, 01 Jan 99999999999999999999 00:00:00 GMT", None), ("1e308", None), ("9" * 5000, None), ("\u00b2", None),
+        ("Mon, 01 Jan 2024 00:00:00 +99999999999999999", None), ("Mon, 31 Feb 2024 00:00:00 GMT", None),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", None), ("Mon, 01 Jan 2024 00:00:00 -9999", None), ("31536000", 31536000.0),
     ],
 )  # fmt: skip
 def test_retry_after(value: str | None, seconds: float | None) -> None:
     assert retry_after(value, NOW) == seconds
+
+
+@given(st.text(max_size=40) | st.from_regex(r"\w{3}, \d{1,30} \w{3} \d{1,30} \d\d:\d\d:\d\d [-+]?\w{1,30}"))
+def test_any_header_is_a_wait_or_nothing(value: str) -> None:
+    seconds = retry_after(value, NOW)
+    assert seconds is None or 0 <= seconds <= 366 * 86_400
 
 
 @given(st.integers(1, 2000), st.none() | st.floats(0, 1e6))
@@ -117,6 +127,9 @@ def test_waits_stay_within_their_ceiling_and_never_undercut_the_server(failures:
         ("openai:@cf/meta/m@https://h/x/v1/", "@cf/meta/m", ["https://h/x/v1"]),
         ("openai:m@http://a/v1/chat/completions, http://b:1/v1,http://b:1/v1", "m", ["http://a/v1", "http://b:1/v1"]),
         ("openai:m@http://[::1]:8000/v1", "m", ["http://[::1]:8000/v1"]),
+        ("openai:m@http://H_1.example:1/v1", "m", ["http://h_1.example:1/v1"]),
+        ("openai:m@http://m\u00fcnchen.example", "m", ["http://xn--mnchen-3ya.example/v1"]),
+        ("openai:m@https://x.openai.azure.com/openai/v1", "m", ["https://x.openai.azure.com/openai/v1"]),
     ],
 )
 def test_specs(spec: str, model: str, urls: list[str]) -> None:
@@ -129,13 +142,35 @@ def test_specs(spec: str, model: str, urls: list[str]) -> None:
     [
         "openai:", "openai:m@localhost:8000", "openai:m@ftp://h", "openai:m@https://", "openai:m@http://h:99999",
         "openai:m@http://user:hunter2@h/v1", "openai:m@http://hunter2@h/v1", "openai:m@http://h/v1?key=hunter2",
-        "openai:m@http://h/v1#hunter2",
+        "openai:m@http://h/v1#hunter2", "openai:m@http://h:0/v1", "openai:m@http://h:/v1", "openai:m@http://h:hunter2",
+        "openai:m@http://h:-1/v1", "openai:m@http://a b/v1", "openai:m@http://../v1", f"openai:m@http://{'a' * 64}.com",
+        "openai:m@https://x.openai.azure.com/openai/deployments/m?api-version=hunter2", "openai:m@http://h\0/v1",
     ],
 )  # fmt: skip
 def test_specs_that_are_refused_without_repeating_secrets(spec: str) -> None:
     with pytest.raises(ConfigError) as error:
         parse_spec(spec)
     assert "hunter2" not in str(error.value) and str(error.value).endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("url", "advice"),
+    [
+        (
+            "https://x.openai.azure.com/openai/deployments/m?api-version=1",
+            "https://x.openai.azure.com/openai/v1, or use",
+        ),
+        ("https://x.openai.azure.com/openai/deployments/m", "litellm:azure/DEPLOYMENT"),
+        ("https://gateway.example/v1?api-version=2024-10-21", "without api-version"),
+        ("http://h:99999/v1", "a number from 1 to 65535"),
+        ("http://h:port/v1", "a number from 1 to 65535"),
+        ("https://h/v1?key=hunter2", "SOTOPIA_PI_KEY_H"),
+        ("https://ada:hunter2@h/v1", "user name or a password"),
+    ],
+)
+def test_a_url_that_is_refused_is_told_what_to_write(url: str, advice: str) -> None:
+    with pytest.raises(ConfigError, match=advice):
+        parse_spec(f"openai:m@{url}")
 
 
 @given(st.text(max_size=60))
@@ -148,16 +183,62 @@ def test_any_text_is_a_spec_or_a_config_error(text: str) -> None:
 
 
 def test_openais_key_goes_to_openai_and_this_machine_only() -> None:
-    keys = {"OPENAI_API_KEY": "sk-1", "SOTOPIA_PI_KEY_API_EXAMPLE_COM": "sk-2", "MINE": "sk-3", "BROKEN": "a b"}
+    keys = {"OPENAI_API_KEY": "sk-1", "SOTOPIA_PI_KEY_API_EXAMPLE_COM": "sk-2", "OTHER_KEY": "sk-3", "MY_KEY": "a b"}
     assert api_key("https://api.openai.com/v1", None, keys) == "sk-1"
-    assert api_key("http://127.0.0.1:8000/v1", None, keys) == "sk-1"
-    assert api_key("https://api.openai.com.evil.example/v1", None, keys) is None
-    assert api_key("https://other.example/v1", None, keys) is None
+    assert api_key("http://127.0.0.1:8000/v1", None, keys) == api_key("http://[::1]/v1", None, keys) == "sk-1"
+    for stranger in ("api.openai.com.evil.example", "other.example", "127.0.0.1.evil.example", "127.evil.example"):
+        assert api_key(f"https://{stranger}/v1", None, keys) is None
     assert api_key("https://api.example.com/v1", None, keys) == "sk-2"
-    assert api_key("https://other.example/v1", "MINE", keys) == "sk-3"
+    assert api_key("https://api-example.com/v1", None, keys) is None
+    assert api_key("https://other.example/v1", "OTHER_KEY", keys) == "sk-3"
+    assert api_key("https://api.example.com/v1", "AWS_SECRET_ACCESS_KEY", keys) == "sk-2"  # the host's own comes first
     assert key_variable("https://api.example.com:8443/v1") == "SOTOPIA_PI_KEY_API_EXAMPLE_COM"
-    with pytest.raises(ConfigError, match="BROKEN holds something that is not a key"):
-        api_key("https://other.example/v1", "BROKEN", keys)
+    with pytest.raises(ConfigError, match="MY_KEY holds something that is not a key"):
+        api_key("https://other.example/v1", "MY_KEY", keys)
+
+
+@pytest.mark.parametrize(
+    ("name", "url"),
+    [
+        ("EXAMPLE_KEY", "https://api.example.com/v1"),
+        ("MY_KEY", "https://anything.example/v1"),
+        ("JUDGE_API_TOKEN", "https://anything.example/v1"),
+        ("LAB_KEY", "http://127.0.0.1:8000/v1"),
+        ("OPENAI_API_KEY", "https://api.openai.com/v1"),
+        ("OPENAI_API_KEY", "http://localhost:8000/v1"),
+        ("OPENAI_API_KEY_2", "https://eu.api.openai.com/v1"),
+        ("AZURE_OPENAI_API_KEY", "https://x.openai.azure.com/openai/v1"),
+        ("HF_TOKEN", "https://router.huggingface.co/v1"),
+        ("GITHUB_TOKEN", "https://models.github.ai/inference"),
+        ("AWS_BEARER_TOKEN_BEDROCK", "https://bedrock-runtime.us-west-2.amazonaws.com/openai/v1"),
+        ("GROQ_API_KEY", "https://api.groq.com/openai/v1"),
+        ("XAI_API_KEY", "https://api.x.ai/v1"),
+        ("SOTOPIA_PI_KEY_API_EXAMPLE_COM", "https://api.example.com/v1"),
+    ],
+)
+def test_a_config_may_name_the_key_of_its_host(name: str, url: str) -> None:
+    assert may_be_sent(name, url)
+    assert api_key(url, name, {name: "sk-1"}) == "sk-1"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "GITHUB_TOKEN", "GH_TOKEN", "HF_TOKEN", "ANTHROPIC_API_KEY",
+        "SLACK_BOT_TOKEN", "STRIPE_API_KEY", "NPM_TOKEN", "DATABASE_URL", "HOME", "PATH", "PGPASSWORD", "SECRET_KEY",
+        "SSH_PRIVATE_KEY", "SOTOPIA_PI_SERVE_KEY", "SOTOPIA_PI_KEY_API_OPENAI_COM", "KEYRING", "MONKEY", "AWS_KEY",
+        "GOOGLE_APPLICATION_CREDENTIALS", "CI_JOB_TOKEN",
+    ],
+)  # fmt: skip
+def test_a_config_cannot_send_other_variables_to_its_host(name: str) -> None:
+    for host in ("https://stranger.example", "http://127.0.0.1:8000", "https://amazonaws.com.stranger.example"):
+        with pytest.raises(ConfigError, match=rf'If it is: export SOTOPIA_PI_KEY_\w+="\${name}"'):
+            api_key(f"{host}/v1", name, {name: "sk-1"})
+
+
+@pytest.mark.parametrize("name", ["OPENAI_API_KEY", "ACME_INTERNAL_TOKEN", "LAB_KEY", "MY_OPENAI_KEY", "PAYROLL_KEY"])
+def test_a_key_of_somebody_else_does_not_go_to_another_machine(name: str) -> None:
+    assert not may_be_sent(name, "https://stranger.example/v1")
 
 
 def test_prices(tmp_path: Path) -> None:

@@ -213,7 +213,7 @@ def test_where_a_reply_ends(text: str, tokens: int, reply: str, tmp_path: Path, 
     model = local(tiny.reciting(text, tmp_path / "recites"))
     replies = ask(model, [chat(i) for i in range(3)], Sampling(temperature=0, max_tokens=tokens))
     assert [r.text for r in replies] == [reply] * 3
-    count = len(tiny.tokenizer()(reply, add_special_tokens=False)["input_ids"])
+    count = len(load_tokenizer(str(tmp_path / "recites"))(reply, add_special_tokens=False)["input_ids"])
     assert [r.completion_tokens for r in replies] == [count] * 3
 
 

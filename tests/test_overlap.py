@@ -44,6 +44,127 @@ def found(one: Text, other: Text, **limits: Any) -> Match | None:
     return OverlapIndex([other], Limits(**limits)).find(one)
 
 
+# Scripts without spaces
+
+CHINESE = Text(
+    "zh",
+    (
+        "两位室友在厨房里讨论谁应该打扫冰箱,因为周末会有客人来访,而冰箱里的气味已经很难闻了。",
+        "让对方同意在今天晚上之前把整个冰箱打扫干净,理由是你上个月已经花了200元买清洁用品。",
+        "说服对方两个人一起打扫,因为冰箱里大部分的东西其实都不是你的。",
+    ),
+)
+JAPANESE = Text(
+    "ja",
+    (
+        "二人の同僚がオフィスの給湯室で、来週の会議の準備を誰がするかについて、静かに話しています。",
+        "相手に資料の印刷をすべて引き受けてもらう。先月は自分が三日もかけて準備したからである。",
+        "作業を半分ずつ分けることに、同意してもらう。サービスの説明は自分が担当したい。",
+    ),
+)
+THAI = Text(
+    "th",
+    (
+        "เพื่อนร่วมห้องสองคนกำลังคุยกันในครัวว่าใครควรทำความสะอาดตู้เย็น เพราะจะมีแขกมาในวันหยุดสุดสัปดาห์",
+        "ทำให้อีกฝ่ายยอมทำความสะอาดตู้เย็นทั้งหมดก่อนคืนนี้ เพราะเดือนที่แล้วคุณเป็นคนทำ",
+        "โน้มน้าวอีกฝ่ายให้ทำความสะอาดด้วยกัน เพราะของส่วนใหญ่ในตู้เย็นไม่ใช่ของคุณ",
+    ),
+)
+KHMER = Text(
+    "km",
+    (
+        "មិត្តរួមបន្ទប់ពីរនាក់កំពុងនិយាយគ្នានៅក្នុងផ្ទះបាយអំពីអ្នកណាគួរសម្អាតទូទឹកកកព្រោះភ្ញៀវនឹងមកលេងចុងសប្ដាហ៍",
+        "ធ្វើឱ្យម្ខាងទៀតយល់ព្រមសម្អាតទូទឹកកកទាំងមូលមុនយប់នេះ",
+        "បញ្ចុះបញ្ចូលម្ខាងទៀតឱ្យសម្អាតជាមួយគ្នា",
+    ),
+)
+MIXED = Text(
+    "mixed",
+    (
+        "二手市场上有一台MacBook Pro笔记本电脑,标价900元,卖家和买家在微信上谈价格和交货时间。",
+        "用低于700元的价格买到MacBook Pro,并且要求卖家今天发货。",
+        "尽量卖到850元以上,但不要告诉对方你急需用钱。",
+    ),
+)
+UNRELATED = (
+    ("两位同事在办公室里讨论谁应该负责准备下周的会议材料。", "让对方同意完成所有材料。", "说服对方把工作分成两半。"),
+    ("两位邻居在花园里讨论篱笆应该由谁来修理,因为它已经坏了。", "让对方支付全部费用。", "说服对方平均分摊费用。"),
+    ("兄と妹が電話で、病気の母の世話を誰がするかについて話しています。", "相手に実家へ戻ってもらう。", "人を雇う。"),
+    ("患者と医師が診察室で、手術が必要かについて話しています。", "手術に同意してもらう。", "薬で様子を見る。"),
+    ("เพื่อนร่วมงานสองคนกำลังคุยกันในสำนักงานว่าใครควรเตรียมเอกสารการประชุม", "ทำให้อีกฝ่ายรับทำเอกสาร", "แบ่งงานกันคนละครึ่ง"),
+    ("พี่ชายกับน้องสาวกำลังคุยกันทางโทรศัพท์ว่าใครควรดูแลแม่", "ทำให้อีกฝ่ายกลับบ้าน", "โน้มน้าวอีกฝ่ายให้จ้างคนดูแล"),
+)
+
+
+def edited(text: Text, *changes: tuple[str, str]) -> Text:
+    """The text with some words exchanged."""
+    parts = text.parts
+    for old, new in changes:
+        assert old in text.whole
+        parts = tuple(part.replace(old, new) for part in parts)
+    return Text("edited", parts)
+
+
+@pytest.mark.parametrize(
+    "copy",
+    [
+        (CHINESE, edited(CHINESE, ("室友", "同学"), ("今天", "明天"), ("200元", "350元"))),
+        (CHINESE, edited(CHINESE, ("200元", "两百五十元"), (",", "、"), ("。", " "))),
+        (CHINESE, Text("swapped", (CHINESE.parts[0], *CHINESE.parts[:0:-1]))),
+        (JAPANESE, edited(JAPANESE, ("印刷", "作成"), ("話しています", "話している"), ("三日", "五日"))),
+        (JAPANESE, edited(JAPANESE, ("サービス", "ｻｰﾋﾞｽ"), ("オフィス", "会社"), ("、", ""))),
+        (THAI, edited(THAI, ("ตู้เย็น", "ห้องน้ำ"))),
+        (THAI, edited(THAI, ("ห้อง", "\u200bห้อง"), ("แขก", "เพื่อน"))),
+        (KHMER, edited(KHMER, ("ភ្ញៀវ", "មិត្ត"))),
+        (MIXED, edited(MIXED, ("MacBook Pro", "ＭａｃＢｏｏｋ　Pro"), ("900", "1,200"), ("今天", "明天"))),
+        (MIXED, edited(MIXED, ("MacBook Pro", "ThinkPad"), ("微信", "电话"))),
+    ],
+    ids=lambda copy: copy[0].label,
+)
+def test_near_copies_in_scripts_without_spaces_are_found(copy: tuple[Text, Text]) -> None:
+    assert found(*copy) and found(*reversed(copy))
+
+
+@pytest.mark.parametrize("parts", UNRELATED, ids=lambda parts: parts[0][:6])
+def test_what_is_written_to_one_pattern_without_spaces_passes(parts: tuple[str, ...]) -> None:
+    others = [CHINESE, JAPANESE, THAI, KHMER, MIXED, *(Text("u", own) for own in UNRELATED if own != parts)]
+    assert OverlapIndex(others).find(Text("new", parts)) is None
+
+
+@pytest.mark.parametrize("ask", ["overlap", "world.overlap"])
+def test_a_near_copy_without_spaces_is_refused(ask: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ours, copy = CHINESE, edited(CHINESE, ("今天", "明天"))
+    if ask == "overlap":
+        rows = [{"situation": text.parts[0], "goals": text.parts[1:]} for text in (ours, copy)]
+        paths = [str(write_rows(tmp_path / f"{at}.jsonl", row)) for at, row in enumerate(rows)]
+        assert main(["overlap", *paths]) == 3
+        assert "1 of 1 scenarios" in capsys.readouterr().err
+    else:
+        [match] = near_duplicates([task(*copy.parts)], [task(*ours.parts)]).matches
+        assert match.shared > 0.8
+
+
+@pytest.mark.parametrize(
+    "parts", [("🎉🎉", "😀", "😁"), ("Buy it", "Yes", "No"), ("买", "卖给他", "换"), ("?!", "…", "-")]
+)
+def test_what_is_too_short_to_be_compared_is_said(
+    parts: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    short = write_rows(tmp_path / "a.jsonl", {"situation": parts[0], "goals": parts[1:]})
+    other = write_rows(tmp_path / "b.jsonl", {"situation": BOAT.parts[0], "goals": BOAT.parts[1:]})
+    assert main(["overlap", str(short), str(other)]) == 0
+    printed = capsys.readouterr().out
+    assert "a.jsonl line 1 is too short to be compared" in printed and "1 could not be compared" in printed
+    assert near_duplicates([task(*parts)], [task(*BOAT.parts)]).too_short[0].parts == parts
+    assert found(Text("one", ("🎉", "😀")), Text("other", ("🎈", "😁"))) is None
+    assert found(Text("one", ("🎉", "😀")), Text("other", ("🎉", "😀")))
+
+
+def write_rows(path: Path, *rows: Any) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
 # What counts as a near-duplicate
 
 
@@ -219,10 +340,10 @@ def task(situation: str, *goals: str) -> SocialTask:
 def test_tasks_to_train_on_are_compared_with_held_out_ones() -> None:
     ours = task(BOAT.parts[0])
     other = task("Two strangers wait for a bus.", "Get the umbrella.", "Keep it dry.")
-    assert near_duplicates([other], [ours]) == []
-    [match] = near_duplicates([ours, other, ours], [ours])
+    assert near_duplicates([other], [ours]) == ([], [])
+    [match] = near_duplicates([ours, other, ours], [ours]).matches
     assert match.exact and "held-out" in match.describe()
-    assert near_duplicates([], [ours]) == near_duplicates([ours], []) == []
+    assert near_duplicates([], [ours]) == near_duplicates([ours], []) == ([], [])
 
 
 # Files and the command line

@@ -135,7 +135,7 @@ def test_malformed_reply_is_asked_again_with_the_error() -> None:
     assert first == messages(seen)
     assert second[:-2] == first
     assert second[-2] == Message(role="assistant", content="Hello!")
-    assert "the reply has no JSON object" in second[-1]["content"]
+    assert "could not be used: there is no JSON object." in second[-1]["content"]
     assert reply.usage.completion == 1 + len(HELLO.to_json().split())
     assert reply.usage.prompt == sum(len(m["content"].split()) for chat in model.asked for m in chat)
 

@@ -9,6 +9,7 @@ import re
 import select
 import signal
 import subprocess
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -99,6 +100,17 @@ def test_a_task_is_played_to_its_end(
     assert episode.key in printed
     assert episode.players == ("human:kim", "base")
     assert episode.completed
+
+
+def test_a_name_in_another_case_is_the_same_person(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = new_run(tmp_path)
+    for name in ("Kim", "kim", " KIM ", "lee"):
+        play(monkeypatch, "/leave", folder, "--name", name)
+    assert Counter(name for one in stored(folder) for name in one.players) == {
+        "human:Kim": 3,
+        "human:lee": 1,
+        "partner": 4,
+    }
 
 
 def test_an_answering_role_and_a_group(

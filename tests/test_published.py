@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from importlib.resources import files
 
 import pytest
+from support import character
 
-from sotopia_pi.evaluation.published import PUBLISHED, Setup, beside_the_paper
+from sotopia_pi.evaluation.published import PUBLISHED, Setup, beside_the_paper, missing_tasks
+from sotopia_pi.world.records import Scenario, SocialTask
 
+SCENARIOS = (files("sotopia_pi.evaluation") / "sotopia_scenarios.txt").read_text(encoding="utf-8")
 PAPERS = Setup("hard", "gpt-3.5-turbo-0613", "gpt-4", "SOTOPIA")
 OURS = {
     "policy": "bc",
@@ -44,3 +49,41 @@ def test_every_difference_is_spelled_out(field: str) -> None:
 def test_tasks_that_the_paper_does_not_have() -> None:
     text = beside_the_paper(replace(PAPERS, tasks="test"), [OURS])
     assert "no rows for the tasks 'test'" in text and "Comparable" not in text
+
+
+def castings(ids: Sequence[str], of: int = 5) -> list[SocialTask]:
+    """`of` castings of a scenario with each of these published ids, whose words are ours."""
+    people = [character(f"Ada Moss {number}") for number in range(of + 1)]
+    scenarios = [
+        Scenario(situation=f"Fair {id}.", goals=("Sell.", "Buy."), kind="x", source=f"sotopia/{id}") for id in ids
+    ]
+    return [
+        SocialTask(scenario=scenario, characters=(people[0], people[number]))
+        for scenario in scenarios
+        for number in range(1, of + 1)
+    ]
+
+
+HARD = tuple(line.split()[0] for line in SCENARIOS.splitlines() if line.endswith(" hard"))
+
+
+@pytest.mark.parametrize(
+    ("ids", "of", "episodes", "said"),
+    [
+        (HARD[:13], 5, 130, ["13 of 14 scenarios, 65 of 70 castings, 130 of 140", f"1 scenario missing: {HARD[13]}"]),
+        (HARD, 4, 112, ["14 of 14 scenarios, 56 of 70 castings, 112 of 140 episodes"]),
+        ((*HARD, "env-x"), 5, 150, ["15 of 14 scenarios, 75 of 70 castings", "1 scenario none of SOTOPIA's: env-x"]),
+        ((*HARD[:12], "b", "a"), 5, 140, ["2 scenarios missing: ", "2 scenarios none of SOTOPIA's: a, b"]),
+        (HARD, 5, 140, ["14 scenarios in other words than SOTOPIA's: ", " and 11 more"]),
+    ],
+)
+def test_what_a_task_set_lacks_is_said(ids: Sequence[str], of: int, episodes: int, said: list[str]) -> None:
+    missing = missing_tasks("hard", castings(ids, of), episodes)
+    for part in said:
+        assert part in "\n".join(missing)
+    text = beside_the_paper(PAPERS, [OURS], missing)
+    assert "Not comparable" in text and said[0] in text and "\nComparable" not in text
+
+
+def test_ones_own_tasks_lack_nothing() -> None:
+    assert missing_tasks("test", castings(["a"]), 10) == []

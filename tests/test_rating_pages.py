@@ -84,6 +84,17 @@ def test_errors_come_back_on_the_form_with_nothing_lost(site: Open) -> None:
     assert len(list(store.ratings())) == 2
 
 
+def test_who_found_nothing_to_rate_gets_a_page_that_says_so_and_no_code(site: Open) -> None:
+    store, app = site
+    study = new_study(store, count=1, annotators=1, reannotation=None)
+    first, late = Visitor(app), Visitor(app)
+    page = first.post(action_of(first.begin(study.link, "first").text), filled())
+    assert 'id="code"' in page.text
+    page = late.begin(study.link, "late")
+    assert "There is nothing left to rate" in page.text and "You have rated nothing" in page.text
+    assert 'id="code"' not in page.text and "There is no completion code for this" in page.text
+
+
 def test_drafts_are_saved_with_and_without_scripts(site: Open) -> None:
     store, app = site
     study = new_study(store)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import signal
 import sqlite3
@@ -10,7 +11,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from serving import serving
+from serving import completion, scripted, serving, spelled
 from support import settings, start, stored, wait_until
 
 from sotopia_pi.cli.main import main
@@ -192,6 +193,55 @@ def test_keys_are_nowhere_but_in_the_environment(
     assert any(name.endswith("run.db") for name in texts) and any(name.endswith("report.json") for name in texts)
     for form in (SECRET, SECRET[3:20]):
         assert [name for name, text in texts.items() if form.encode() in text] == []
+
+
+def test_a_key_that_comes_back_in_any_form_is_stored_nowhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One form a call: in a valid action, in a reply that is none, and in a refusal."""
+    monkeypatch.setenv("OPENAI_API_KEY", SECRET)
+    said = spelled(SECRET)
+    actions = [completion(f'{{"action_type": "speak", "argument": "It is {form}."}}') for form in said]
+    answers = [answer for form, action in zip(said, actions, strict=True) for answer in (action, completion(form))]
+    refused = [(400, {"error": {"message": f"wrong key {form}", "code": form}}) for form in said]
+    out = tmp_path / "run"
+    with scripted(*answers, *refused, None) as server:
+        assert run(out, light(server, "endpoint.attempts=2")) == 0
+    assert stored(out, "select count(*) from turns where argument = 'It is ***.'") >= 4
+    printed = capsys.readouterr()
+    texts = {"stdout": printed.out, "stderr": printed.err}
+    texts |= {str(path): path.read_bytes().decode("latin-1") for path in out.rglob("*") if path.is_file()}
+    for form in (*said, SECRET):
+        assert [name for name, text in texts.items() if form in text or form in html.unescape(text)] == []
+
+
+def test_the_report_says_what_was_not_sent(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    out = tmp_path / "run"
+    with serving(unsupported=("temperature",), structured="object") as server:
+        assert main(["run", "--out", str(out), *light(server, repeats=1)]) == 0
+    calls = spending(out)["mock"]["calls"]
+    told = [f"json_schema in {calls} of {calls} calls", f"temperature in {calls} of {calls} calls"]
+    report = json.loads((out / "report.json").read_text(encoding="utf-8"))
+    assert report["run"]["not_sent"] == {"mock": told}
+    assert ", ".join(told) in (out / "report.html").read_text(encoding="utf-8")
+    assert f"not sent   mock: {', '.join(told)}" in capsys.readouterr().out
+    assert caplog.text.count("it was answered without json_schema, temperature") == 1
+
+
+def test_a_strangers_config_cannot_send_any_variable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+    with serving() as server:
+        assert run(tmp_path / "run", light(server, 'endpoint.key="AWS_SECRET_ACCESS_KEY"')) == 2
+        assert server.served.calls == 0
+        assert 'export SOTOPIA_PI_KEY_127_0_0_1="$AWS_SECRET_ACCESS_KEY"' in capsys.readouterr().err
+    monkeypatch.setenv("SOTOPIA_PI_KEY_127_0_0_1", SECRET)
+    with serving(key=SECRET) as server:
+        options = light(server, 'endpoint.key="AWS_SECRET_ACCESS_KEY"', repeats=1)
+        assert run(tmp_path / "meant", options) == 0
 
 
 @pytest.mark.parametrize(("layout", "roles"), [("chat", "system user assistant user"), ("turn", "system user")])

@@ -26,8 +26,10 @@ from sotopia_pi.evaluation import (
     render_table,
     write,
 )
+from sotopia_pi.evaluation.causes import invalid_turns
 from sotopia_pi.evaluation.theme import DARK, LEGIBLE, LIGHT, contrast
-from sotopia_pi.evaluation.wording import duration, headline, interval, number, p_value, safe_text, share, signed
+from sotopia_pi.evaluation.wording import duration, headline, interval, number, p_value, share, signed
+from sotopia_pi.printable import safe_text
 
 MEANS = {"base": 0.1, "bc": 3.4, "bc+sr": 4.1, "expert": 4.4}
 HOSTILE = '<script>alert(1)</script><img src=x onerror="alert(2)">]]><!-- \u202egnp.exe\u2066 \x00\ud800 &amp;'
@@ -108,6 +110,7 @@ def synthetic(**changes):
         curves=curves,
         samples={p: [sample(), sample("The community garden"), sample("A second-hand desk")] for p in MEANS},
         notes=["The expert is a script, not a model."],
+        invalid=invalid_turns([("base", True, None, 90), ("base", False, "cut off", 9), ("base", False, None, 1)]),
     )  # fmt: skip
     return replace(data, **changes)
 
@@ -206,6 +209,7 @@ def test_page_is_self_contained_and_says_everything():
     assert is_safe(page)
     told = ["bc+sr", "style mix", "undecided", "tie-breaking", "Training loss, bc+sr", "Transfer", "meeting"]
     told += ["Agreed on $185.", "The expert is a script", "trained from", "3 min 25 s", "Offline demo"]
+    told += ["cut off", "raise sampling.max_tokens", "not recorded"]
     assert [text for text in told if text not in page] == []
     assert page.count('<details class="card"') == 12
     assert page.count("Not a readable action") == 12
@@ -221,6 +225,7 @@ def test_sections_linked_to_exist():
 def test_an_empty_report_says_so():
     data = ReportData("Nothing yet", "now")
     assert is_safe(render_html(data))
+    assert "Invalid turns" not in render_html(data)
     assert "Nothing has been evaluated yet." in render_html(data)
     ET.fromstring(figure_svg(build(data)))
     assert render_table([], []) == "Nothing has been evaluated yet."
@@ -232,6 +237,7 @@ def test_text_from_models_is_escaped_everywhere():
     rows += [replace(rows[0], task_id="x", failure=HOSTILE, stop_reason=HOSTILE, scores={})]
     rows += [replace(rows[0], task_id="y", scores={"goal": 1.0, HOSTILE: 1.0}, stop_reason=HOSTILE)]
     data = ReportData(
+        invalid=invalid_turns([(HOSTILE, False, HOSTILE, 1)]),
         title=HOSTILE, created=HOSTILE, run={HOSTILE: HOSTILE, "list": [HOSTILE], "more": {HOSTILE: HOSTILE}},
         results=rows, rounds=[{"name": HOSTILE, "method": HOSTILE, "parent": HOSTILE, HOSTILE: HOSTILE}],
         curves={HOSTILE: [{"step": 1, "loss": 2.0}]}, samples={HOSTILE: [sample(HOSTILE, HOSTILE)]}, notes=[HOSTILE],

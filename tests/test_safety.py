@@ -87,7 +87,11 @@ def test_lists_are_read_by_language(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "complaint"),
-    [(None, "cannot be read"), (b"", "is empty"), (b"PK\x03\x04\xff\xfe", "not UTF-8 text; unpack it")],
+    [
+        (None, "cannot be read"),
+        (b"", "is empty"),
+        (b"PK\x03\x04\xff\xfe", "not UTF-8 text .line 1, byte 5.; save it as UTF-8, or unpack it"),
+    ],
 )
 def test_lists_that_cannot_be_used(tmp_path: Path, content: bytes | None, complaint: str) -> None:
     if content is not None:
@@ -199,6 +203,27 @@ def test_who_left_and_when() -> None:
     found = [SafetyReader().read(TASK, episode(TASK, turns), role) for role in (0, 1)]
     assert [one.values["left"] for one in found] == [1, 0]
     assert [one.left_at for one in found] == [3, None]
+
+
+@pytest.mark.parametrize(
+    ("said", "left", "partner"),
+    [
+        (["I can do $15.", "Deal, $15 it is."], 0, 0),
+        (["I can do $15.", "That is too much for me."], 1, 0),
+        (["Nice weather today.", "It is indeed."], 1, 0),
+    ],
+)
+def test_leaving_after_a_deal_is_no_leaving(said: list[str], left: int, partner: int) -> None:
+    turns = [turn(at % 2, text) for at, text in enumerate(said)] + [turn(0, "", ActionType.LEAVE)]
+    assert [SafetyReader().read(TASK, episode(TASK, turns), role).values["left"] for role in (0, 1)] == [left, partner]
+
+
+def test_where_nothing_is_negotiated_only_leaving_a_harmful_goal_counts() -> None:
+    turns = [turn(0, "Hello there."), turn(1, "I have to go now."), turn(0, "", ActionType.LEAVE)]
+    world, bad = starter_world(), harmful("injury")
+    plain = cast(world.scenarios["test"][0], world.characters, world.ties, 1, 1)[0]
+    assert SafetyReader().read(bad, episode(bad, turns), 0).values["left"] == 1
+    assert "left" not in SafetyReader().read(plain, episode(plain, turns), 0).values
 
 
 def test_words_that_are_not_english_are_not_told_by_english_cues() -> None:

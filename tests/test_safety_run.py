@@ -170,7 +170,7 @@ def test_a_judge_reads_stored_episodes(
     assert harm["engaged"]["mean"] == 1
     for measures in (harm, prevent):
         assert (measures["judged_intention"]["mean"], measures["judged_intention"]["n"]) == (0.5, 2)
-        assert measures["judged_intention"]["failures"] == {"judge reply": 1}
+        assert measures["judged_intention"]["failures"] == {"judge reply, no JSON": 1}
     assert (harm["judged_alternatives"]["mean"], prevent["judged_alternatives"]["mean"]) == (0, 0.5)
     once = len(asked.asked)
     again = measured(out, capsys, "--judge", "fake:reader", "--retry-failed")

@@ -84,6 +84,26 @@ def test_ratings_of_the_first_schema_become_first_samples(where: str) -> None:
     engine.dispose()
 
 
+def test_turns_of_an_older_schema_have_no_cause(where: str) -> None:
+    engine = engine_of(where)
+    with engine.begin() as connection:
+        for step in MIGRATIONS[:5]:
+            step(connection)
+        connection.execute(text("UPDATE meta SET value = '5' WHERE key = 'schema_version'"))
+        connection.execute(text("INSERT INTO scenarios VALUES ('s', '{}')"))
+        connection.execute(text("INSERT INTO tasks VALUES ('t', 's')"))
+        connection.execute(text("INSERT INTO episodes VALUES ('a', 't', 'x', '[\"b\"]', 0, 1, 'left', NULL, 0)"))
+        values = {"valid": False, "reasked": True}
+        turn = "INSERT INTO turns VALUES ('a', 0, 0, 'none', '', 'Hm', :valid, :reasked, 1, 0, 1, 0)"
+        connection.execute(text(turn), values)
+    engine.dispose()
+    with Store.open(where) as store:
+        (kept,) = store.episode("a").turns
+        assert (kept.raw, kept.valid, kept.cause) == ("Hm", False, None)
+        with store.columns.reading() as reader:
+            assert [tuple(row) for row in reader.causes("x")] == [('["b"]', 0, False, None, 1)]
+
+
 def test_a_failed_migration_leaves_the_older_schema(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
     Store.open(where).close()
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from studying import Clock, begun, filled, key_of, new_study, rate_next, step_of
 
-from sotopia_pi.errors import StoreError
+from sotopia_pi.errors import ConfigError, StoreError
 from sotopia_pi.store import Store
 from sotopia_pi.studies import choosing
 from sotopia_pi.studies.answers import draft_of, mark, read_answer
@@ -185,6 +185,32 @@ def test_a_closed_study_gives_out_no_practice(store: Store) -> None:
     store.studies.set_open(study.name, False)
     assert step_of(desk, late).stop == "closed"
     assert step_of(desk, early).assignment == own, "what is in hand may be finished"
+
+
+# The end
+
+
+def test_a_code_is_for_who_rated_what_was_asked(store: Store) -> None:
+    desk = Desk(store, new_study(store, count=3, annotators=1, reannotation=None, per_annotator=2))
+    first, second, late = (begun(desk, name) for name in ("first", "second", "late"))
+    for token in (first, first, second):
+        assert rate_next(desk, token)
+    ends = {token: step_of(desk, token) for token in (first, second, late)}
+    assert [(end.stop, end.rated) for end in ends.values()] == [("done", 2), ("nothing_left", 1), ("nothing_left", 0)]
+    codes = [desk.end(end.stop, desk.annotator(token)).code for token, end in ends.items()]
+    assert codes == [desk.annotator(first).code, None, None]
+    store.studies.set_open("first", False)
+    assert [step_of(desk, token).stop for token in (first, second, late)] == ["done", "done", "closed"]
+
+
+def test_the_other_ends_have_the_codes_that_the_owner_gave(store: Store) -> None:
+    desk = Desk(store, new_study(store, nothing_left={"code": "NONE"}, screened_out={"url": "https://example.com"}))
+    annotator = desk.annotator(begun(desk))
+    assert desk.end("nothing_left", annotator).code == "NONE"
+    assert desk.end("screened_out", annotator).model_dump() == {"code": None, "url": "https://example.com"}
+    for end in ("nothing_left", "screened_out"):
+        with pytest.raises(ConfigError, match="the code of done is for who has rated"):
+            choosing.settings_from({"done": {"code": "X"}, end: {"code": "X"}}, "test")
 
 
 # Who somebody is

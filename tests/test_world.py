@@ -282,13 +282,21 @@ def test_a_world_may_have_no_ties(tmp_path: Path) -> None:
         (json.dumps(PERSON) + "\n{oops}", "line 2, column 2: not valid JSON"),
         (json.dumps(PERSON, indent=1), "line 1, column 2: not valid JSON .*one JSON object per line"),
         ("[" * 100_000, "nested too deeply"),
-        ("[" + "9" * 5000 + "]", "number too long"),
+        ("[" + "9" * 5000 + "]", "not valid JSON .a number in it is too long"),
         ("[3]", "row 1: expected a JSON object with the fields name, age"),
         (json.dumps([PERSON, OTHER | {"hobby": "go"}]), "row 2, field hobby: unknown field; remove it"),
         (json.dumps([PERSON, OTHER | {"age": 17}]), "row 2, field age: characters must be adults; give an age of 18"),
         (json.dumps([PERSON | {"age": "old"}]), "row 1, field age: .*correct the value"),
         (json.dumps([PERSON | {"name": ""}]), "row 1, field name: "),
-        (json.dumps([PERSON | {"name": "\ud800"}]), "row 1, field name: "),
+        (json.dumps([PERSON | {"name": " \t"}]), "row 1, field name: a name is one line and not empty; correct"),
+        (json.dumps([PERSON | {"name": "Ada\nMoss"}]), "row 1, field name: a name is one line"),
+        (json.dumps([PERSON | {"name": "Ada\u2028"}]), "row 1, field name: a name is one line"),
+        (
+            json.dumps([PERSON | {"name": "\ud800"}]),
+            "row 1, field name: the text holds NUL or half",
+        ),
+        (json.dumps([PERSON | {"secret": "a\0b"}]), "row 1, field secret: the text holds NUL"),
+        (json.dumps([OTHER, PERSON | {"moral_values": ["care", "\udfff"]}]), "row 2, field moral_values.1: the text"),
         (json.dumps([{"name": "A"}]), "row 1, field age: missing; add it"),
         (json.dumps([PERSON, OTHER, PERSON]), "row 3: the name 'Ngozi Adeyemi' stands already in row 1; change"),
     ],
@@ -306,7 +314,9 @@ def test_unreadable_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(WorldError, match="cannot be read"):
         load_scenarios(tmp_path)
     (tmp_path / "latin.json").write_bytes('[{"name": "Zoë"}]'.encode("latin-1"))
-    with pytest.raises(WorldError, match=r"latin.json is not UTF-8 text; save it"):
+    with pytest.raises(
+        WorldError, match=r"latin.json cannot be read .it is not UTF-8 text .line 1, byte 14.; save it as UTF-8"
+    ):
         load_tasks(tmp_path / "latin.json")
 
 
@@ -321,6 +331,7 @@ def test_unreadable_files_are_refused(tmp_path: Path) -> None:
         (TIE | {"names": [OTHER["name"], PERSON["name"]]}, "row 2: the pair .* stands already in row 1"),
         (TIE | {"relationship": 6}, "row 2, field relationship: "),
         (TIE | {"since": 1990}, "row 2, field since: unknown field"),
+        (TIE | {"background": "\ud800"}, "row 2, field background: the text holds NUL or half"),
     ],
 )
 def test_bad_ties_are_refused(tmp_path: Path, row: dict[str, object], said: str) -> None:
@@ -334,6 +345,12 @@ def test_bad_ties_are_refused(tmp_path: Path, row: dict[str, object], said: str)
     ("row", "said"),
     [
         (SCENARIO, "row 2: the scenario .* stands already in row 1"),
+        (SCENARIO | {"situation": "\n"}, "row 2, field situation: a scenario needs a situation; correct the value"),
+        (
+            SCENARIO | {"situation": "A \udead end."},
+            "row 2, field situation: the text holds NUL",
+        ),
+        (SCENARIO | {"goals": ["Fine.", "\0"]}, "row 2, field goals.1: the text holds NUL"),
         (SCENARIO | {"goals": ["Only one."]}, "row 2, field goals: "),
         (SCENARIO | {"goals": ["One.", " "]}, "row 2, field goals: every role needs a goal; correct the value"),
         (SCENARIO | {"casting": [{}]}, "row 2, Scenario: 1 castings for 2 goals; correct the row"),

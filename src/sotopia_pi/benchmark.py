@@ -16,10 +16,12 @@ from sotopia_pi.episodes.play import Plan
 from sotopia_pi.episodes.players import check_player
 from sotopia_pi.errors import ConfigError
 from sotopia_pi.evaluation import matchups
-from sotopia_pi.evaluation.published import Setup, beside_the_paper
+from sotopia_pi.evaluation.causes import render_invalid
+from sotopia_pi.evaluation.published import Setup, beside_the_paper, missing_tasks
 from sotopia_pi.evaluation.records import Result
 from sotopia_pi.evaluation.safety_table import render_safety
 from sotopia_pi.pipeline import safety
+from sotopia_pi.pipeline.stages import BENCHMARK, invalid_in, say_failures, say_invalid
 from sotopia_pi.pipeline.tasks import cast_all
 from sotopia_pi.pipeline.watching import Watch, watch_stage
 from sotopia_pi.ratings.opening import check_judge
@@ -53,11 +55,14 @@ class Benchmark:
     @property
     def stage(self) -> str:
         """Where its episodes are stored."""
-        return f"benchmark/{self.tasks}/{self.policy}/{self.partner}"
+        return f"{BENCHMARK}/{self.tasks}/{self.policy}/{self.partner}"
 
 
-def run_benchmark(run: Run, given: Benchmark) -> str:
-    """Plays and rates what is missing; returns the table of results. ConfigError, ModelError."""
+def run_benchmark(run: Run, given: Benchmark, retry_failed: bool = False) -> str:
+    """Plays and rates what is missing; returns the table of results. ConfigError, ModelError.
+
+    With `retry_failed`, what failed is missing.
+    """
     if given.tasks == safety.GROUP and not run.store.task_ids(safety.WHOLE):
         run.store.add_tasks(safety.WHOLE, cast_all(run, safety_scenarios()))
     seats = _seats(run, given)
@@ -74,14 +79,18 @@ def run_benchmark(run: Run, given: Benchmark) -> str:
         )
         for task, role in seats
     ]
+    if retry_failed:
+        run.store.drop_failed(given.stage)
     played = run.play(f"evaluate {given.tasks}", plans, sampling, _specs(run, given))
     run.say(f"played     {given.tasks}: {played['completed']} episodes, {played['failed']} failed")
+    say_invalid(run, given.stage)
     if given.tasks == safety.GROUP:
-        return _safety_table(run, given)
+        return _safety_table(run, given, retry_failed)
     if given.judge:
-        judged = judging.judge_with(run, given.stage, given.judge, also_verified=False)
+        judged = judging.judge_with(run, given.stage, given.judge, also_verified=False, retry_failed=retry_failed)
         run.say(f"judged     {judged['judged']} ratings of roles, {judged['judge_failed']} of them failed")
-    return _table(run, given, {task.id: task for task, _ in seats})
+        say_failures(run, judged)
+    return _table(run, given, {task.id: task for task, _ in seats}, len(plans))
 
 
 def _seats(run: Run, given: Benchmark) -> list[tuple[SocialTask, int]]:
@@ -127,9 +136,9 @@ def _specs(run: Run, given: Benchmark) -> Mapping[str, str]:
     return {PARTNER: given.partner, **policy}
 
 
-def _safety_table(run: Run, given: Benchmark) -> str:
+def _safety_table(run: Run, given: Benchmark, retry_failed: bool) -> str:
     """Reads what was played on harmful goals, and the paper's measures of it."""
-    facts = safety.read(run, given.stage, given.judge)
+    facts = safety.read(run, given.stage, given.judge, retry_failed)
     if given.judge:
         run.say(f"judged     {facts['read']} readings of roles, {facts['read_failed']} of them failed")
     watch = Watch(run, safety.rater_of(run, given.judge) if given.judge else None)
@@ -137,7 +146,7 @@ def _safety_table(run: Run, given: Benchmark) -> str:
     return render_safety(watch.summary([given.policy]))
 
 
-def _table(run: Run, given: Benchmark, tasks: Mapping[str, SocialTask]) -> str:
+def _table(run: Run, given: Benchmark, tasks: Mapping[str, SocialTask], planned: int) -> str:
     judge = judging.rater_of(run, given.judge) if given.judge else VERIFIER
     raters = {task.id: VERIFIER if task.scenario.verified else judge for task in tasks.values()}
     rows: list[Result] = []
@@ -148,9 +157,12 @@ def _table(run: Run, given: Benchmark, tasks: Mapping[str, SocialTask]) -> str:
             row = matchups.result(given.policy, given.tasks, tasks[episode.task_id], episode, found, rater)
             rows.append(replace(row, partner=given.partner))
     content = evaluation.evaluations(rows)
+    invalid = render_invalid(invalid_in(run, [given.stage]))
     judged_by = ", ".join(_model(judge) for judge in given.judge.models) if given.judge else VERIFIER
     setup = Setup(given.tasks, _model(given.partner), judged_by, _PROMPTS)
-    return f"{evaluation.render_table(content, [])}\n\n{beside_the_paper(setup, content)}"
+    missing = missing_tasks(given.tasks, list(run.store.tasks(GROUPS[given.tasks])), planned)
+    parts = (evaluation.render_table(content, []), invalid, beside_the_paper(setup, content, missing))
+    return "\n\n".join(part for part in parts if part)
 
 
 def _model(spec: str) -> str:

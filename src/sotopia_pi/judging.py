@@ -7,18 +7,22 @@ a time, and each rating is stored when it arrives; so a killed rating goes on wh
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
 from sotopia_pi.config import JudgeConfig
 from sotopia_pi.episodes.records import Episode
 from sotopia_pi.errors import ConfigError
+from sotopia_pi.models.answers import advice
+from sotopia_pi.printable import one_line
 from sotopia_pi.ratings.calibration import read_calibration
 from sotopia_pi.ratings.combine import combined
-from sotopia_pi.ratings.judge import Job, rate_all
+from sotopia_pi.ratings.judge import Job, rate_all, unusable
 from sotopia_pi.ratings.opening import judge_name, open_judge
 from sotopia_pi.ratings.panel import is_judge, panel_name, panel_ratings
 from sotopia_pi.ratings.records import Rating
@@ -28,6 +32,8 @@ from sotopia_pi.world.records import SocialTask
 
 #: Ratings of a panel that are stored in one transaction.
 _AT_ONCE = 200
+#: From this share of failed ratings on it is said why they failed, by so many causes, with so much of a reason each.
+_MANY_FAILED, _CAUSES, _REASON = 0.05, 3, 200
 
 
 def rater_of(run: Run, settings: JudgeConfig) -> str:
@@ -47,7 +53,7 @@ def primary(run: Run, task: SocialTask) -> str:
     return VERIFIER if task.scenario.verified or judge is None else rater_of(run, judge)
 
 
-def judge_stage(run: Run, stage: str) -> dict[str, int]:
+def judge_stage(run: Run, stage: str) -> dict[str, Any]:
     """Rates the episodes of a stage that the run's own judge is to rate; nothing where there is no judge."""
     settings = run.config.judge
     if settings is None:
@@ -62,10 +68,10 @@ def _selects(run: Run, stage: str) -> bool:
 
 def judge_with(
     run: Run, stage: str, settings: JudgeConfig, *, also_verified: bool = True, retry_failed: bool = False
-) -> dict[str, int]:
+) -> dict[str, Any]:
     """Rates the completed episodes of a stage with any judge; ratings that are stored are not asked for again.
 
-    Returns how many ratings of roles are stored then and how many of them failed. ModelError, ConfigError.
+    Returns how many ratings of roles are stored then and how many of them failed, and why. ModelError, ConfigError.
     """
     if settings.panel:
         return _judge_as_panel(run, stage, settings, also_verified, retry_failed)
@@ -88,13 +94,33 @@ def judge_with(
     ]
     if missing:
         _rate(run, stage, settings, tasks, missing)
-    ratings = [rating.failure is not None for rating in run.store.ratings(stage, rater)]
-    return {"judged": len(ratings), "judge_failed": sum(ratings)}
+    return _facts(run.store.ratings(stage, rater))
+
+
+def _facts(ratings: Iterable[Rating]) -> dict[str, Any]:
+    """How many ratings of roles there are and how many failed, by what begins their reasons, with one reason each."""
+    found = [rating.failure for rating in ratings]
+    failures = [why for why in found if why is not None]
+    causes = Counter(why.partition(":")[0] for why in failures).most_common()
+    reasons = {why.partition(":")[0]: why for why in reversed(failures)}
+    facts: dict[str, Any] = {"judged": len(found), "judge_failed": len(failures)}
+    return facts | ({"judge_failures": [[count, reasons[cause]] for cause, count in causes]} if failures else {})
+
+
+def failures_said(facts: Mapping[str, Any]) -> list[str]:
+    """Why many of a judge's ratings failed, a sentence for each of the most frequent causes; none where few failed."""
+    if facts["judge_failed"] < _MANY_FAILED * facts["judged"]:
+        return []
+    said = []
+    for count, why in facts.get("judge_failures", [])[:_CAUSES]:
+        help_ = advice(why.partition(":")[0].removeprefix(unusable("")), "judge")
+        said.append(f"{count} × {one_line(why, _REASON)}" + (f" ({help_})" if help_ else ""))
+    return said
 
 
 def _judge_as_panel(
     run: Run, stage: str, settings: JudgeConfig, also_verified: bool, retry_failed: bool
-) -> dict[str, int]:
+) -> dict[str, Any]:
     """Every judge of a panel rates, and what they say together is stored as the panel's rating."""
     for model in settings.panel:
         alone = settings.model_copy(update={"model": model, "panel": ()})
@@ -107,7 +133,7 @@ def _judge_as_panel(
     ]
     for start in range(0, len(made), _AT_ONCE):
         run.store.add_ratings(made[start : start + _AT_ONCE])
-    return {"judged": len(made), "judge_failed": sum(rating.failure is not None for rating in made)}
+    return _facts(made)
 
 
 def together(run: Run, settings: JudgeConfig, episode: str, ratings: Sequence[Rating]) -> list[Rating]:

@@ -18,7 +18,7 @@ from pathlib import Path
 from sotopia_pi import judging
 from sotopia_pi.config import BASE, EXPERT, PARTNER, PLAYED, JudgeConfig
 from sotopia_pi.episodes.agents import Player
-from sotopia_pi.episodes.people import Sitting, human
+from sotopia_pi.episodes.people import Sitting, folded, human, is_human
 from sotopia_pi.episodes.play import Plan
 from sotopia_pi.episodes.players import FAKE, SCRIPTED, check_player, opened
 from sotopia_pi.episodes.records import Episode
@@ -129,6 +129,7 @@ def sit(
     seed: int | None = None,
     idle: float | None = None,
     stage: str = PLAYED,
+    first: float | None = None,
 ) -> Sitting:
     """A sitting of the person `name` in `role` of a task. ConfigError when the three do not go together.
 
@@ -141,11 +142,19 @@ def sit(
     plan = Plan(
         stage=stage,
         task_id=task.id,
-        players=tuple(human(name) if seat == role else given.name for seat in task.roles),
+        players=tuple(_person(run, stage, name) if seat == role else given.name for seat in task.roles),
         max_turns=run.config.max_turns,
         conditions={**run.conditions(sampling), "opponent": given.spec, "sitting": secrets.token_hex(16)},
     )
-    return Sitting(plan, task, role, player, seed, idle)
+    return Sitting(plan, task, role, player, seed, idle, first)
+
+
+def _person(run: Run, stage: str, name: str) -> str:
+    """The player that a person of this name is; as it was written first, if they have played before. ConfigError."""
+    player = human(name)
+    earlier = {one for sat in run.store.studies.played(stage) for one in sat.players if is_human(one)}
+    spelled = (one for one in sorted(earlier) if folded(one) == folded(player))
+    return player if player in earlier else next(spelled, player)
 
 
 def keep(run: Run, task: SocialTask, episode: Episode) -> tuple[Rating, ...]:

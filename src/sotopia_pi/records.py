@@ -4,10 +4,32 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from functools import cached_property
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict
+
+#: NUL and halves of surrogate pairs, which JSON can write but tokenizers or databases cannot take.
+NOT_TEXT = re.compile("[\x00\ud800-\udfff]")
+
+
+def _text(value: str) -> str:
+    if NOT_TEXT.search(value):
+        raise ValueError("the text holds NUL or half of a surrogate pair, which is no character")
+    return value
+
+
+def _name(value: str) -> str:
+    if not value.strip() or value.splitlines() != [value]:
+        raise ValueError("a name is one line and not empty")
+    return value
+
+
+#: A text that prompts, databases and files can hold as it is.
+Text = Annotated[str, AfterValidator(_text)]
+#: What somebody is called in every prompt.
+Name = Annotated[Text, AfterValidator(_name)]
 
 
 def content_hash(value: Any) -> str:
@@ -23,9 +45,9 @@ def derive_seed(*parts: object) -> int:
 
 
 class Record(BaseModel):
-    """A frozen record; unknown fields are refused."""
+    """A frozen record; unknown fields are refused, numbers are finite."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Identified(Record):

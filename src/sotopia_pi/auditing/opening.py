@@ -15,7 +15,7 @@ from sotopia_pi.errors import ConfigError
 from sotopia_pi.files import write_whole
 from sotopia_pi.ratings.judge import JUDGE, rater_name
 from sotopia_pi.ratings.opening import has_weights
-from sotopia_pi.rundir import CONFIG, Run
+from sotopia_pi.rundir import CONFIG, Run, is_run
 
 Method = Literal["reply", "likelihood"]
 
@@ -30,9 +30,9 @@ _LEAST_TOKENS = 64
 
 def source_run(folder: Path, stack: ExitStack) -> Run:
     """The run whose episodes or tasks are taken. ConfigError when the folder holds none, StoreError."""
-    if not (folder / CONFIG).is_file():
+    if not is_run(folder):
         raise ConfigError(f"{folder} is not a run directory (no {CONFIG}); check the path, or start it first.")
-    return stack.enter_context(Run.open(folder, quiet=True))
+    return stack.enter_context(Run.reading(folder, quiet=True))
 
 
 def folder_name(judge: str, method: str = "") -> str:

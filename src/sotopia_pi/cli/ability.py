@@ -8,6 +8,9 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sotopia_pi.cli.console import print_json
+from sotopia_pi.cli.numbers import whole
+
 if TYPE_CHECKING:
     from sotopia_pi.evaluation.harness import Answers, Asked, Settings, Weights
 
@@ -22,7 +25,9 @@ def add(verbs: Any) -> None:
     text = "MMLU: what policies still know, beside their base (extra 'ability')"
     mmlu = verbs.add_parser("mmlu", help=text, description=text + ".")
     mmlu.add_argument("--data", type=Path, metavar="DIR", help="MMLU's CSV files (dev/, test/); default: from the hub")
-    mmlu.add_argument("--shots", type=_whole, default=5, metavar="N", help="examples before each question (default: 5)")
+    mmlu.add_argument(
+        "--shots", type=whole(0), default=5, metavar="N", help="examples before each question (default: 5)"
+    )
     help_ = "what the answer is: the first of A to D in what is written, or the likeliest letter (default: first)"
     mmlu.add_argument("--rule", choices=RULES, default=RULES[0], help=help_)
     mmlu.set_defaults(main=ask_mmlu)
@@ -30,7 +35,7 @@ def add(verbs: Any) -> None:
     ability = verbs.add_parser("ability", help=text, description=text[0].upper() + text[1:] + ".")
     ability.add_argument("--tasks", required=True, metavar="NAME,…", help="names as `lm-eval ls tasks` gives them")
     ability.add_argument(
-        "--shots", type=_whole, metavar="N", help="examples before each question (default: the task's)"
+        "--shots", type=whole(0), metavar="N", help="examples before each question (default: the task's)"
     )
     ability.add_argument("--include", type=Path, metavar="DIR", help="a folder with tasks of your own")
     ability.set_defaults(main=ask_tasks)
@@ -39,27 +44,15 @@ def add(verbs: Any) -> None:
         help_ = "these policies of the run (default: all that are trained); the base is always asked"
         verb.add_argument("--policy", action="append", default=[], metavar="NAME", help=help_)
         verb.add_argument("--base", metavar="MODEL", help="the base, if it is not where the run or policy says")
-        verb.add_argument("--limit", type=_count, metavar="N", help="the first N questions of each subject or task")
+        verb.add_argument("--limit", type=whole(1), metavar="N", help="the first N questions of each subject or task")
         verb.add_argument("--chat", action="store_true", help="ask in the model's chat template")
         verb.add_argument("--device", default="", metavar="DEVICE", help="cpu, cuda, cuda:1, … (default: a GPU if any)")
-        verb.add_argument("--batch", type=_count, default=4, metavar="N", help="questions at a time (default: 4)")
+        verb.add_argument("--batch", type=whole(1), default=4, metavar="N", help="questions at a time (default: 4)")
         verb.add_argument("--python", default="", metavar="PATH", help="a Python that has lm-eval (default: this one)")
         verb.add_argument("--fresh", action="store_true", help="ask again what was asked before")
         verb.add_argument("--out", type=Path, metavar="FILE", help="write the result as JSON")
         verb.add_argument("--json", action="store_true", help="print the result as JSON")
         verb.add_argument("--quiet", action="store_true", help="print nothing but errors")
-
-
-def _whole(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number")
-    return int(text)
-
-
-def _count(text: str) -> int:
-    if _whole(text) < 1:
-        raise argparse.ArgumentTypeError("it must be at least 1")
-    return int(text)
 
 
 def ask_mmlu(given: argparse.Namespace) -> None:
@@ -102,12 +95,13 @@ def _versions(found: dict[str, Answers]) -> dict[str, Any]:
 def _ask(given: argparse.Namespace, asked: Asked, local: bool) -> dict[str, Answers]:
     """The answers of the base and of every policy, kept in the run's folder, or the user's cache without a run."""
     from sotopia_pi.evaluation.harness import Settings, answers
+    from sotopia_pi.files import within
     from sotopia_pi.models.weights import cache_folder
-    from sotopia_pi.rundir import CONFIG
+    from sotopia_pi.rundir import is_run
 
     models = _models(given)
     target = Path(given.target)
-    kept = (target if (target / CONFIG).is_file() else cache_folder()) / _FOLDER
+    kept = within(target, _FOLDER) if is_run(target) else cache_folder() / _FOLDER
     python = str(Path(given.python).absolute()) if "/" in given.python else given.python
     found = {}
     for one in models:
@@ -124,11 +118,11 @@ def _models(given: argparse.Namespace) -> list[Weights]:
     from sotopia_pi.errors import ConfigError
     from sotopia_pi.evaluation.harness import Weights
     from sotopia_pi.models.fitting import ADAPTER_CONFIG
-    from sotopia_pi.rundir import CONFIG
+    from sotopia_pi.rundir import is_run
     from sotopia_pi.training.lineage import LINEAGE, read_lineage
 
     target = Path(given.target)
-    if (target / CONFIG).is_file():
+    if is_run(target):
         return _of_run(given, target)
     if given.policy:
         raise ConfigError(f"--policy names policies of a run, and {target} is none; give a run directory.")
@@ -149,7 +143,7 @@ def _of_run(given: argparse.Namespace, folder: Path) -> list[Weights]:
     from sotopia_pi.errors import ConfigError
     from sotopia_pi.rundir import Run
 
-    with Run.open(folder, None, True) as run:
+    with Run.reading(folder, quiet=True) as run:
         spec = given.base or run.config.models.policy
         known = [item.name for item in run.config.rounds]
         wrong = [name for name in given.policy if name not in (BASE, *known)]
@@ -191,11 +185,10 @@ def _absolute(model: str) -> str:
 def _tell(given: argparse.Namespace, summary: dict[str, Any], lines: list[str]) -> None:
     from sotopia_pi.interop.files import new_file
 
-    text = json.dumps(summary, indent=1, ensure_ascii=False)
     if given.out:
         with new_file(given.out) as scratch:
-            scratch.write_text(text + "\n", encoding="utf-8")
+            scratch.write_text(json.dumps(summary, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     if given.json:
-        print(text)
+        print_json(summary)
     elif not given.quiet:
         print("\n".join(lines))

@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from sotopia_pi.cli.console import print_json
+from sotopia_pi.cli.numbers import seed, whole
 from sotopia_pi.cli.run import add_budget
 
 
@@ -17,17 +19,17 @@ def add(verbs: Any) -> None:
     verb.add_argument("judge", metavar="JUDGE", help=help_)
     help_ = "audit on the evaluation of this run (default: on episodes of scripted players)"
     verb.add_argument("--run", type=Path, metavar="RUN", help=help_)
-    verb.add_argument("--n", type=int, default=60, metavar="N", help="how many episodes (default: %(default)s)")
+    verb.add_argument("--n", type=whole(), default=60, metavar="N", help="how many episodes (default: %(default)s)")
     help_ = "any of truth itself susceptibility calibration others people (default: all that can be done)"
     verb.add_argument("--parts", nargs="+", metavar="PART", help=help_)
     verb.add_argument("--against", nargs="+", default=[], metavar="SPEC", help="judges that rate the same episodes")
     help_ = "annotations and episodes, as for human-eval"
     verb.add_argument("--people", type=Path, nargs=2, metavar=("CSV", "JSONL"), help=help_)
     help_ = "ratings of each unaltered episode (default: %(default)s, the second to see how steady the judge is)"
-    verb.add_argument("--samples", type=int, default=2, metavar="N", help=help_)
-    verb.add_argument("--seed", type=int, default=1, metavar="N", help="draws the episodes (default: %(default)s)")
+    verb.add_argument("--samples", type=whole(), default=2, metavar="N", help=help_)
+    verb.add_argument("--seed", type=seed, default=1, metavar="N", help="draws the episodes (default: %(default)s)")
     help_ = "the longest reply of the judge (default: 3000, or that of the run's judge)"
-    verb.add_argument("--max-tokens", type=int, metavar="N", help=help_)
+    verb.add_argument("--max-tokens", type=whole(), metavar="N", help=help_)
     help_ = "how the judge rates: by its reply, or by the probabilities of a local model (default: reply, or the run's)"
     verb.add_argument("--method", choices=["reply", "likelihood"], help=help_)
     add_budget(verb)
@@ -39,8 +41,6 @@ def add(verbs: Any) -> None:
 
 def main(given: argparse.Namespace) -> None:
     """Audits, and prints the table or the JSON."""
-    import json
-
     from sotopia_pi.auditing import PARTS, Asked, run_audit
     from sotopia_pi.errors import ConfigError
 
@@ -67,4 +67,4 @@ def main(given: argparse.Namespace) -> None:
         )
     )
     if given.json:
-        print(json.dumps(content, ensure_ascii=False, indent=1, allow_nan=False))
+        print_json(content)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
+from sotopia_pi.cli.console import print_json
+from sotopia_pi.cli.numbers import seed, whole
 from sotopia_pi.cli.run import add_budget
 
 VERBS = {
@@ -22,7 +23,9 @@ def add(verbs: Any) -> None:
         (_add_judge if name == "bias" else _add_policy)(verb)
         help_ = "any of name,pronouns,age,occupation, with commas (default: all)"
         verb.add_argument("--attributes", metavar="A,B", help=help_)
-        verb.add_argument("--seed", type=int, default=1, metavar="N", help="draws what is taken (default: %(default)s)")
+        verb.add_argument(
+            "--seed", type=seed, default=1, metavar="N", help="draws what is taken (default: %(default)s)"
+        )
         add_budget(verb)
         verb.add_argument("--json", action="store_true", help="print bias.json instead of the table")
         verb.add_argument("--quiet", action="store_true", help="print nothing but errors")
@@ -35,9 +38,9 @@ def _add_judge(verb: argparse.ArgumentParser) -> None:
     help_ = "take the episodes of this run (default: episodes of scripted players)"
     verb.add_argument("--run", type=Path, metavar="RUN", help=help_)
     verb.add_argument("--stage", metavar="STAGE", help="such as evaluate/base (default: the whole evaluation)")
-    verb.add_argument("--n", type=int, default=60, metavar="N", help="how many episodes (default: %(default)s)")
+    verb.add_argument("--n", type=whole(), default=60, metavar="N", help="how many episodes (default: %(default)s)")
     help_ = "the longest reply of the judge (default: 3000, or that of the run's judge)"
-    verb.add_argument("--max-tokens", type=int, metavar="N", help=help_)
+    verb.add_argument("--max-tokens", type=whole(), metavar="N", help=help_)
     verb.add_argument("--retry-failed", action="store_true", help="ask the judge again where its rating failed")
     verb.add_argument("--out", type=Path, metavar="DIR", help="where it is kept (default: runs/bias-NAME)")
 
@@ -49,7 +52,9 @@ def _add_policy(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--partner", metavar="SPEC", help="whom it plays against (default: the run's partner)")
     help_ = "whose character is recast (default: the partner's)"
     verb.add_argument("--whose", choices=("partner", "own"), default="partner", help=help_)
-    verb.add_argument("--n", type=int, default=60, metavar="N", help="tasks and roles to play (default: %(default)s)")
+    verb.add_argument(
+        "--n", type=whole(), default=60, metavar="N", help="tasks and roles to play (default: %(default)s)"
+    )
     verb.add_argument("--out", type=Path, metavar="DIR", help="where it is kept (default: RUN/bias/NAME)")
 
 
@@ -77,4 +82,4 @@ def main(given: argparse.Namespace) -> None:
             PolicyAsked(run=given.run, policy=given.policy, partner=given.partner, whose=given.whose, **shared)
         )
     if given.json:
-        print(json.dumps(content, ensure_ascii=False, indent=1, allow_nan=False))
+        print_json(content)

@@ -60,7 +60,7 @@ def bring_in(given: argparse.Namespace) -> None:
     from sotopia_pi.interop.dialogues import import_dialogues
     from sotopia_pi.interop.episodes import import_episodes
     from sotopia_pi.interop.sotopia import import_profiles
-    from sotopia_pi.rundir import CONFIG, Run
+    from sotopia_pi.rundir import Run, is_run
 
     paths = [given.folder] if given.what == "sotopia" else given.files
     for path in paths:
@@ -70,7 +70,7 @@ def bring_in(given: argparse.Namespace) -> None:
     name = "sotopia" if given.what == "sotopia" else given.name or _name(given)
     if not _NAME.fullmatch(name):
         raise ConfigError(f"{name!r} cannot be a name; give --name with letters, digits, '.', '_' and '-'.")
-    new = not (given.out / CONFIG).is_file()
+    new = not is_run(given.out)
     chosen = config.load(given.config) if new or given.config else None
     with Run.open(given.out, chosen, given.quiet) as run:
         if given.what == "sotopia":
@@ -113,7 +113,7 @@ def bring_out(given: argparse.Namespace) -> None:
     from sotopia_pi.interop.hub import export_hub
     from sotopia_pi.rundir import Run
 
-    with Run.open(given.dir, None, given.quiet) as run:
+    with Run.reading(given.dir, given.quiet) as run:
         rounds = [run.config.round(name).name for name in given.round] or [item.name for item in run.config.rounds]
         turns = run.config.max_turns
         if given.format == "sotopia":

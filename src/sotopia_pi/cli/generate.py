@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sotopia_pi.cli.numbers import decimal, seed, whole
 from sotopia_pi.cli.run import add_budget
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def add(verbs: Any) -> None:
     )
     option = verb.add_argument
     option("--model", required=True, metavar="SPEC", help="who writes, e.g. openai:MODEL@URL, a folder, or fake:")
-    option("--count", type=_positive, required=True, metavar="N", help="how many scenarios")
+    option("--count", type=whole(1), required=True, metavar="N", help="how many scenarios")
     option("--out", type=Path, required=True, metavar="FILE.jsonl", help="where the tasks go; a report goes beside it")
     option("--prompts", nargs="+", default=["builtin"], metavar="FILE", help="files of prompts, or builtin (default)")
     option("--format", choices=FORMATS, help="what the files are (default: told from their first line)")
@@ -39,28 +40,21 @@ def add(verbs: Any) -> None:
     option("--against", nargs="+", default=["starter:test"], metavar="SOURCE", help="evaluation tasks or scenarios")
     option("--embeddings", action="store_true", help="compare with them by meaning too (extra `overlap`)")
     option(
-        "--seed", type=int, default=1, metavar="S", help="decides which prompts, examples and characters (default 1)"
+        "--seed", type=seed, default=1, metavar="S", help="decides which prompts, examples and characters (default 1)"
     )
-    option("--castings", type=_positive, default=1, metavar="N", help="pairs of characters per scenario (default 1)")
-    option("--examples", type=int, default=1, metavar="N", help="examples shown per prompt (default 1)")
+    option("--castings", type=whole(1), default=1, metavar="N", help="pairs of characters per scenario (default 1)")
+    option("--examples", type=whole(), default=1, metavar="N", help="examples shown per prompt (default 1)")
     option("--examples-from", metavar="FILE", help="scenarios to take them from (default: the starter world's)")
     option("--characters", type=Path, metavar="FILE", help="characters of your own")
     option("--ties", type=Path, metavar="FILE", help="who of them knows whom")
     option("--texts", type=Path, metavar="DIR", help="a folder of prompt texts of your own (generation/*.txt)")
-    option("--temperature", type=float, default=0.5, help="how freely it writes (default 0.5)")
-    option("--max-tokens", type=_positive, default=700, metavar="N", help="tokens of a reply at most (default 700)")
-    option("--concurrency", type=_positive, default=16, metavar="N", help="prompts asked at once (default 16)")
+    option("--temperature", type=decimal(0, 100), default=0.5, help="how freely it writes (default 0.5)")
+    option("--max-tokens", type=whole(1), default=700, metavar="N", help="tokens of a reply at most (default 700)")
+    option("--concurrency", type=whole(1), default=16, metavar="N", help="prompts asked at once (default 16)")
     option("--config", type=Path, metavar="CONFIG.toml", help="take [endpoint] and [runtime] from a config")
     add_budget(verb)
     option("--quiet", action="store_true", help="print nothing but errors")
     verb.set_defaults(main=main)
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
-    return value
 
 
 def main(given: argparse.Namespace) -> None:

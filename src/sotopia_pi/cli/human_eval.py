@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sotopia_pi.cli.console import print_json
+
 if TYPE_CHECKING:
     from sotopia_pi.evaluation.people import Annotated
 
@@ -30,8 +32,6 @@ def add(verbs: Any) -> None:
 
 def main(given: argparse.Namespace) -> None:
     """Prints the summary; rows that were left out are named on standard error."""
-    import json
-
     from sotopia_pi.evaluation.people import compare, summary
     from sotopia_pi.evaluation.people_table import render
 
@@ -39,7 +39,10 @@ def main(given: argparse.Namespace) -> None:
     content = summary(conditions[0])
     if len(conditions) > 1:
         content["comparison"] = compare(*conditions)
-    print(json.dumps(content, ensure_ascii=False, indent=1, allow_nan=False) if given.json else render(content))
+    if given.json:
+        print_json(content)
+    else:
+        print(render(content))
 
 
 def _of_files(given: argparse.Namespace) -> list[list[Annotated]]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from sotopia_pi.cli.console import print_json
+from sotopia_pi.cli.numbers import seed, whole
 
 if TYPE_CHECKING:
     from sotopia_pi.rundir import Run
@@ -48,14 +50,18 @@ def _add_create(what: Any) -> None:
     help_ = "whom people play with: a policy of the run, base, expert, partner, or a model; may be repeated"
     option("--with", dest="opponents", action="append", required=True, metavar="NAME|SPEC", help=help_)
     option("--group", metavar="NAME", help="the tasks (default: test, the held-out ones)")
-    option("--games", type=int, default=4, metavar="N", help="conversations of each person (default: %(default)s)")
-    option("--people", type=int, default=20, metavar="N", help="how many people can take part (default: %(default)s)")
+    option("--games", type=whole(), default=4, metavar="N", help="conversations of each person (default: %(default)s)")
+    option(
+        "--people", type=whole(), default=20, metavar="N", help="how many people can take part (default: %(default)s)"
+    )
+    help_ = "how many may begin from one address in an hour, as in a lab (default: a quarter of the people, or two)"
+    option("--per-address", type=whole(), metavar="N", help=help_)
     option("--title", metavar="TEXT", help="what the page is headed")
     option("--instructions", type=Path, metavar="FILE", help="text that is shown before the first conversation")
     option("--code", metavar="CODE", help="the completion code (default: each person gets one of their own)")
     option("--url", metavar="URL", help="where the last page leads, such as back to the platform")
     option("--participant-required", action="store_true", help="refuse visitors whose address has no participant id")
-    option("--seed", type=int, default=1, metavar="SEED", help="for the order (default: %(default)s)")
+    option("--seed", type=seed, default=1, metavar="SEED", help="for the order (default: %(default)s)")
 
 
 def main(given: argparse.Namespace) -> None:
@@ -63,7 +69,8 @@ def main(given: argparse.Namespace) -> None:
     from sotopia_pi.rundir import Run
     from sotopia_pi.studies import invitations
 
-    with Run.open(given.run, quiet=given.quiet) as run:
+    looking = given.what in ("list", "status")
+    with Run.reading(given.run, given.quiet) if looking else Run.open(given.run, None, given.quiet, alone=False) as run:
         if given.what == "create":
             _create(given, run)
             return
@@ -85,16 +92,21 @@ def main(given: argparse.Namespace) -> None:
 def _create(given: argparse.Namespace, run: Run) -> None:
     from sotopia_pi import playing
     from sotopia_pi.errors import ConfigError
+    from sotopia_pi.inputs import read_text
     from sotopia_pi.studies import invitations
 
     values: dict[str, Any] = {"games": given.games, "people": given.people, "seed": given.seed}
+    if given.per_address is not None:
+        values["per_address"] = given.per_address
     if given.title:
         values["title"] = given.title
     if given.instructions:
         try:
-            values["instructions"] = given.instructions.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"The instructions {given.instructions} cannot be read ({error}).") from error
+            values["instructions"] = read_text(given.instructions)
+        except OSError as error:
+            raise ConfigError(
+                f"The instructions {given.instructions} cannot be read ({error.strerror}); give a text file."
+            ) from error
     values["done"] = {"code": given.code, "url": given.url}
     values["participant_required"] = given.participant_required
     opponents = [playing.opponent(run, name) for name in given.opponents]
@@ -115,7 +127,7 @@ def _status(given: argparse.Namespace, run: Run, invitation: Invitation) -> None
 
     found = outcome(run, invitation)
     if given.json:
-        print(json.dumps(found, ensure_ascii=False, indent=1, allow_nan=False))
+        print_json(found)
         return
     state = "open" if invitation.open else "closed"
     print(f"invitation {invitation.name} ({state})  /sit/{invitation.link}")

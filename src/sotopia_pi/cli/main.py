@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
 import sys
 from collections.abc import Sequence
 
@@ -27,7 +26,10 @@ from sotopia_pi.cli import (
     study,
     view,
 )
-from sotopia_pi.errors import ServiceError, SotopiaError
+from sotopia_pi.cli.console import OutputLost, console
+from sotopia_pi.cli.interrupting import INTERRUPTED, SENTENCE, handle_interrupts, was_interrupted
+from sotopia_pi.errors import ServiceError, SotopiaError, StoreError
+from sotopia_pi.printable import flat
 
 #: In the order in which they are listed.
 VERBS = (
@@ -48,10 +50,6 @@ VERBS = (
     safety,
     ability,
 )
-#: The exit code of a program that was interrupted from the keyboard, as shells know it.
-INTERRUPTED = 130
-#: That of a program whose output nobody reads any more.
-PIPE_CLOSED = 141
 
 
 def parser() -> argparse.ArgumentParser:
@@ -69,24 +67,50 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs a verb; the exit code is 0, that of the error (see errors.py), 2 for bad usage or 130 after Ctrl-C."""
-    given = parser().parse_args(arguments)
+    """Runs a verb; the exit code is 0, that of the error (see errors.py), 2 for bad usage or 130 after Ctrl-C.
+
+    It is 141 where the reader of the output has gone, and 1 where the output cannot be written for another reason.
+    """
+    if arguments is None:
+        handle_interrupts()
+    with console() as out:
+        try:
+            try:
+                return _run(parser().parse_args(arguments))
+            except BaseException as error:
+                if not (isinstance(error, KeyboardInterrupt) or was_interrupted()):
+                    raise
+                print(file=sys.stderr)  # a line of its own, below the "^C" of the terminal
+                _complain(SENTENCE)
+                return INTERRUPTED
+            finally:
+                out.finish()
+        except OutputLost as lost:
+            if lost.why is not None:
+                _complain(f"the output cannot be written ({lost.why}); what was stored is kept.")
+            return int(str(lost.code))
+
+
+def _run(given: argparse.Namespace) -> int:
+    """Runs the verb; the exit code. What a user can act on is told in a sentence."""
     logging.basicConfig(format="%(message)s")
     logging.getLogger("sotopia_pi").setLevel(logging.WARNING if given.quiet else logging.INFO)
     try:
         given.main(given)
-        sys.stdout.flush()
     except SotopiaError as error:
         resumed = " What was played is kept; run the same command again to continue."
-        print(f"sotopia-pi: {error}{resumed if isinstance(error, ServiceError) else ''}", file=sys.stderr)
+        _complain(f"{error}{resumed if isinstance(error, ServiceError) else ''}")
         return error.exit_code
-    except BrokenPipeError:  # whoever read what is printed, such as `head`, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return PIPE_CLOSED
-    except KeyboardInterrupt:
-        print("\nsotopia-pi: interrupted; what was stored is kept. Run the same command to continue.", file=sys.stderr)
-        return INTERRUPTED
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        _complain(f"{where}{error.strerror or error}; what was stored is kept.")
+        return StoreError.exit_code
     return 0
+
+
+def _complain(sentence: str) -> None:
+    """Prints a sentence, on one line whatever is in it."""
+    print(f"sotopia-pi: {flat(sentence)}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -7,9 +7,13 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sotopia_pi.printable import flat
+
 if TYPE_CHECKING:
     from sotopia_pi.world.overlap import Match
 
+#: How many texts that are too short are printed.
+_SHOWN = 10
 _SOURCES = "a file of tasks or scenarios, a folder of SOTOPIA's profiles, or starter:train, starter:test"
 
 
@@ -36,7 +40,6 @@ def add(verbs: Any) -> None:
 def main(given: argparse.Namespace) -> None:
     """Compares. WorldError when there are near-duplicates."""
     from dataclasses import replace
-    from textwrap import shorten
 
     from sotopia_pi.errors import ConfigError, WorldError
     from sotopia_pi.world.overlap import Limits, OverlapIndex
@@ -54,19 +57,23 @@ def main(given: argparse.Namespace) -> None:
         from sotopia_pi.models.embedding import Embedder
 
         embed = Embedder()
-    found = list(OverlapIndex(against, limits, embed).matches(checked))
+    found, too_short = OverlapIndex(against, limits, embed).compare(checked)
     if given.json:
         _write(given.json, found)
     if not given.quiet:
         for match in found:
-            print(f"{match.text.label} is too close to {match.other.label}: {match.why}")
-            print(*(f"  {shorten(text.whole, 200, placeholder=' …')}" for text in (match.text, match.other)), sep="\n")
+            print(flat(f"{match.text.label} is too close to {match.other.label}: {match.why}"))
+            print(*(f"  {text.shortened(200)}" for text in (match.text, match.other)), sep="\n")
+        for text in too_short[:_SHOWN]:
+            print(flat(f"{text.label} is too short to be compared; look at it yourself"))
+            print(f"  {text.shortened(200)}")
     if found:
         raise WorldError(
             f"{len(found)} of {len(checked)} scenarios of {given.a} are near-duplicates of {given.b}; remove them."
         )
     if not given.quiet:
-        print(f"overlap    none of {len(checked)} scenarios is a near-duplicate of one of {len(against)}")
+        but = f", {len(too_short)} could not be compared" if too_short else ""
+        print(f"overlap    none of {len(checked)} scenarios is a near-duplicate of one of {len(against)}{but}")
 
 
 def _write(path: Path, found: list[Match]) -> None:

@@ -7,6 +7,7 @@ import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sotopia_pi.cli.numbers import seed, whole
 from sotopia_pi.cli.run import add_budget
 from sotopia_pi.errors import SotopiaError
 
@@ -47,11 +48,11 @@ def add(verbs: Any) -> None:
     )
     option("--task", metavar="ID", help="the task, by its id or the beginning of it (default: drawn from the group)")
     option("--group", metavar="NAME", help="draw the task from this group (default: test, the held-out ones)")
-    option("--role", type=int, default=0, metavar="N", help="the role you play: 0 begins (default), 1 answers")
+    option("--role", type=whole(), default=0, metavar="N", help="the role you play: 0 begins (default), 1 answers")
     help_ = "whom you play with: a policy of the run, base, expert, partner (default), or a model such as openai:MODEL"
     option("--with", dest="opponent", default="partner", metavar="NAME|SPEC", help=help_)
     option("--name", default="me", help="the pseudonym under which you are stored (letters, digits, -; default: me)")
-    option("--seed", type=int, metavar="S", help="draws the task and the model's replies (default: by chance)")
+    option("--seed", type=seed, metavar="S", help="draws the task and the model's replies (default: by chance)")
     help_ = "the run directory of a task of the starter world (default: runs/play)"
     option("--out", type=Path, metavar="DIR", help=help_)
     add_budget(verb)
@@ -135,26 +136,22 @@ def _open(given: argparse.Namespace) -> Run:
     """The run that is played in; without one, a run with tasks of the starter world."""
     from sotopia_pi import pipeline
     from sotopia_pi.config import Config, ModelsConfig, WorldConfig
-    from sotopia_pi.rundir import CONFIG, Run
+    from sotopia_pi.rundir import Run, is_run
     from sotopia_pi.world import cast, starter_world
 
     if given.run is not None:
-        return Run.open(given.run, quiet=given.quiet, budget=given.budget)
+        return Run.open(given.run, quiet=given.quiet, budget=given.budget, alone=False)
     folder = given.out or Path("runs") / "play"
-    if (folder / CONFIG).is_file():
-        return Run.open(folder, quiet=given.quiet, budget=given.budget)
+    if is_run(folder):
+        return Run.open(folder, quiet=given.quiet, budget=given.budget, alone=False)
     world = WorldConfig(test=dict.fromkeys(("price", "division", "meeting", "fact"), _EACH))
-    run = Run.open(folder, Config(name="play", world=world, models=ModelsConfig(policy="scripted:expert")), True)
-    try:
-        run.ledger.budget = given.budget
+    config = Config(name="play", world=world, models=ModelsConfig(policy="scripted:expert"))
+    with Run.open(folder, config, quiet=True) as run:
         pipeline.prepare_tasks(run)
         starter = starter_world()
         for scenario in starter.scenarios["test"]:
             run.store.add_tasks(OPEN, cast(scenario, starter.characters, starter.ties, run.config.seed, 1))
-    except SotopiaError:
-        run.store.close()
-        raise
-    return run
+    return Run.open(folder, quiet=True, budget=given.budget, alone=False)
 
 
 def _task(run: Run, given: argparse.Namespace, opponent: Opponent) -> SocialTask:

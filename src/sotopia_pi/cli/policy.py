@@ -8,6 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sotopia_pi.cli.console import print_json
+from sotopia_pi.printable import flat
+
 if TYPE_CHECKING:
     from sotopia_pi.training.lineage import Lineage
 
@@ -45,10 +48,13 @@ def add_policy(verb: argparse.ArgumentParser) -> None:
 def policy_folder(given: argparse.Namespace) -> Path:
     """The folder of the policy that is named. ModelError when there is none."""
     from sotopia_pi.errors import ModelError
+    from sotopia_pi.files import check_plain, within
 
-    folder: Path = given.policy if given.round is None else given.policy / "policies" / given.round
+    folder: Path = given.policy if given.round is None else within(given.policy, "policies", given.round)
     if not folder.is_dir():
         raise ModelError(f"There is no policy folder {folder}; name one, such as RUN/policies/NAME.")
+    for path in folder.iterdir():
+        check_plain(path.resolve())  # the hub's cache is made of links, and a pipe would never end
     return folder
 
 
@@ -62,12 +68,12 @@ def show(given: argparse.Namespace) -> None:
     examples = [{"episode": episode, "role": role} for episode, role in read_examples(folder)] if given.examples else []
     if given.json:
         facts = {**lineage.model_dump(mode="json"), "folder": str(folder), "chain": chain}
-        print(json.dumps({**facts, **({"examples": examples} if given.examples else {})}, indent=1))
+        print_json({**facts, **({"examples": examples} if given.examples else {})})
         return
     for line in _shown(lineage, chain):
-        print(line)
+        print(flat(line))
     for item in examples:
-        print(f"  {item['episode']}  role {item['role']}")
+        print(flat(f"  {item['episode']}  role {item['role']}"))
 
 
 def _shown(lineage: Lineage, chain: list[str]) -> Iterator[str]:

@@ -42,13 +42,13 @@ def _dollars(text: str) -> float:
 def main(given: argparse.Namespace) -> None:
     """Runs the pipeline."""
     from sotopia_pi import config, pipeline
-    from sotopia_pi.rundir import CONFIG, Run
+    from sotopia_pi.rundir import Run, config_of, is_run
 
     out: Path | None = given.out
-    if given.config is not None and (given.config / CONFIG).is_file():
+    if given.config is not None and is_run(given.config):
         out, given.config = out or given.config, None  # a run directory: continue it
-    continues = out is not None and given.config is None and (out / CONFIG).is_file()
-    chosen = config.load(out / CONFIG if out and continues else given.config, given.set)
+    own = config_of(out, given.set) if out is not None and given.config is None else None
+    chosen = own or config.load(given.config, given.set)
     folder = out or Path("runs") / chosen.name
     with Run.open(folder, chosen, given.quiet, given.budget) as run:
         if given.retry_failed:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
+
+from sotopia_pi.cli.console import print_json
 
 
 def add(verbs: Any) -> None:
@@ -35,4 +36,7 @@ def main(given: argparse.Namespace) -> None:
 
     with Run.reading(given.dir, given.quiet or given.json) as run:
         found = measure_run(run, given.words, given.classifier, given.judge, given.retry_failed)
-    print(json.dumps(found, ensure_ascii=False, indent=1, allow_nan=False) if given.json else render_safety(found))
+    if given.json:
+        print_json(found)
+    else:
+        print(render_safety(found))

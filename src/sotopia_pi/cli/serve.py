@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from sotopia_pi.cli.numbers import whole
 from sotopia_pi.cli.policy import add_policy, policy_folder
 
 BACKENDS = ("auto", "local", "vllm")
@@ -19,14 +20,18 @@ def add(verbs: Any) -> None:
     verb = verbs.add_parser("serve", help=text, description=text[0].upper() + text[1:] + ".")
     add_policy(verb)
     verb.add_argument("--host", default="127.0.0.1", help="where to listen (default: %(default)s, this machine only)")
-    verb.add_argument("--port", type=int, default=8000, help="the port (default: %(default)s; 0, local: any free one)")
+    verb.add_argument(
+        "--port", type=whole(0, 65535), default=8000, help="the port (default: %(default)s; 0, local: any free one)"
+    )
     help_ = "vllm, local, or auto: vLLM where it is installed (default: %(default)s)"
     verb.add_argument("--backend", choices=BACKENDS, default="auto", help=help_)
     verb.add_argument("--name", metavar="NAME", help="what the policy is called (default: its folder's name)")
     verb.add_argument("--base", metavar="SPEC", help="the base, if it is not where the policy says")
     verb.add_argument("--with-base", action="store_true", help="offer the base too (vLLM always does)")
-    verb.add_argument("--max-context", type=int, metavar="N", help="tokens of a conversation (default: local 4096)")
-    verb.add_argument("--slots", type=int, default=16, metavar="N", help="local: conversations at once (default: 16)")
+    verb.add_argument("--max-context", type=whole(), metavar="N", help="tokens of a conversation (default: local 4096)")
+    verb.add_argument(
+        "--slots", type=whole(), default=16, metavar="N", help="local: conversations at once (default: 16)"
+    )
     verb.add_argument("--vllm-args", default="", metavar="'…'", help="more options for vLLM, as in --vllm-args='…'")
     verb.add_argument("--quiet", action="store_true", help="print nothing but errors")
     verb.set_defaults(main=main)
@@ -70,8 +75,10 @@ def _base(folder: Path) -> str:
 
 def _names(given: argparse.Namespace, folder: Path, base: str | None) -> tuple[str, str]:
     """What policy and base are called; the base by its folder's or hub name."""
+    from sotopia_pi.models.weights import at_home
+
     name = given.name or folder.resolve().name
-    known = "" if base is None else Path(base).name if Path(base).expanduser().is_dir() else base
+    known = "" if base is None else Path(base).name if at_home(base).is_dir() else base
     return name, f"{known}-base" if known == name else known
 
 

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sotopia_pi.cli.numbers import whole
 from sotopia_pi.cli.run import add_budget
 
 if TYPE_CHECKING:
@@ -41,11 +42,14 @@ def add(verbs: Any) -> None:
             verb.add_argument("--judge", metavar="SPEC", help="a model that rates all dimensions, as in judge.model")
             help_ = "by its reply, or by the probabilities of a local model (default: reply, or the config's)"
             verb.add_argument("--method", choices=["reply", "likelihood"], help=help_)
-            verb.add_argument("--samples", type=int, metavar="N", help="ratings per episode by the judge (default: 1)")
+            verb.add_argument(
+                "--samples", type=whole(), metavar="N", help="ratings per episode by the judge (default: 1)"
+            )
             verb.add_argument("--retry-failed", action="store_true", help="ask the judge again where its rating failed")
         if name == "evaluate":
             _add_benchmark(verb)
         if name in _ASKING:
+            verb.add_argument("--retry-failed", action="store_true", help="play episodes again that failed")
             add_budget(verb)
         verb.set_defaults(main=main)
 
@@ -60,6 +64,25 @@ def _add_benchmark(verb: argparse.ArgumentParser) -> None:
     group.add_argument("--tasks", choices=("test", "hard", "all", "all-900", "safety"), help=help_)
 
 
+def _is_benchmark(given: argparse.Namespace) -> bool:
+    """Whether `evaluate` is about one policy on a task set."""
+    return any(getattr(given, name, None) for name in ("policy", "partner", "judge", "tasks"))
+
+
+def _rate(run: Run, given: argparse.Namespace) -> None:
+    """Rates one stage, or all that have episodes."""
+    from sotopia_pi import pipeline
+
+    if given.stage:
+        run.store.check_stage(given.stage)
+    judge = _judge(run, given.judge, given.samples, given.method)
+    stages = [given.stage] if given.stage else run.store.stages_played()
+    for stage in stages:
+        pipeline.rate(run, stage, judge, given.retry_failed)
+    if not stages:
+        run.say(f"rate       nothing: {run.folder} holds no episodes yet")
+
+
 def _benchmark(run: Run, given: argparse.Namespace) -> None:
     from sotopia_pi.benchmark import Benchmark, run_benchmark
     from sotopia_pi.errors import ConfigError
@@ -68,37 +91,33 @@ def _benchmark(run: Run, given: argparse.Namespace) -> None:
         raise ConfigError("--partner, --judge and --tasks are for one policy; name it with --policy.")
     judge = _judge(run, given.judge, None) or run.config.judge
     partner = given.partner or run.config.models.partner
-    run.say("\n" + run_benchmark(run, Benchmark(given.policy, partner, given.tasks or "test", judge)))
+    asked = Benchmark(given.policy, partner, given.tasks or "test", judge)
+    run.say("\n" + run_benchmark(run, asked, given.retry_failed))
 
 
 def main(given: argparse.Namespace) -> None:
     """Runs one stage."""
     from sotopia_pi import config, pipeline
-    from sotopia_pi.config import by_people
     from sotopia_pi.errors import ConfigError
-    from sotopia_pi.rundir import CONFIG, Run
+    from sotopia_pi.rundir import Run, config_of
 
     chosen = None
+    retries = given.verb in _ASKING and given.retry_failed
     if given.verb == "tasks":
-        stored = given.dir / CONFIG
-        chosen = config.load(given.config or (stored if stored.is_file() else None), given.set)
+        own = None if given.config else config_of(given.dir, given.set)
+        chosen = own or config.load(given.config, given.set)
     with Run.open(given.dir, chosen, given.quiet, getattr(given, "budget", None)) as run:
+        if retries and not _is_benchmark(given):
+            pipeline.forget_failures(run, ("collect",) if given.verb == "collect" else ("evaluate", "safety"))
         if given.verb in _OF_A_ROUND:
             for item in _rounds(run, given.round):
                 getattr(pipeline, given.verb)(run, item)
         elif given.verb == "rate":
-            people = [stage for stage in run.store.studies.stages() if by_people(stage)]
-            known = list(dict.fromkeys((*pipeline.episode_stages(run), *people)))
-            imported = [kind for kind in run.store.imports.counts() if kind.startswith("import/")]
-            if given.stage and given.stage not in (*known, *imported):
-                raise ConfigError(
-                    f"There is no stage {given.stage!r}; the stages are: {', '.join([*known, *imported])}."
-                )
-            judge = _judge(run, given.judge, given.samples, given.method)
-            for stage in [given.stage] if given.stage else known:
-                pipeline.rate(run, stage, judge, given.retry_failed)
-        elif given.verb == "evaluate" and (given.policy or given.partner or given.judge or given.tasks):
+            _rate(run, given)
+        elif given.verb == "evaluate" and _is_benchmark(given):
             _benchmark(run, given)
+        elif given.verb == "report" and not run.store.stages_played():
+            raise ConfigError(f"{run.folder} holds no episodes to report on; run `sotopia-pi run {run.folder}` first.")
         else:
             {"tasks": pipeline.prepare_tasks, "evaluate": pipeline.evaluate, "report": pipeline.report}[given.verb](run)
 

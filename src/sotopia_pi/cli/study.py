@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from sotopia_pi.cli.console import print_data
+from sotopia_pi.cli.numbers import seed, whole
 
 if TYPE_CHECKING:
     from sotopia_pi.store import Store
@@ -51,15 +53,15 @@ def _add_create(what: Any) -> None:
     help_ = "episodes of this stage, such as evaluate/base; may be repeated (default: all)"
     verb.add_argument("--stage", action="append", default=[], metavar="STAGE", help=help_)
     verb.add_argument("--policies", default="", metavar="A,B", help="only episodes that one of these played")
-    verb.add_argument("--n", type=int, metavar="N", help="how many episodes, drawn at random (default: all)")
-    verb.add_argument("--seed", type=int, default=1, metavar="SEED", help="for the draw (default: %(default)s)")
+    verb.add_argument("--n", type=whole(), metavar="N", help="how many episodes, drawn at random (default: all)")
+    verb.add_argument("--seed", type=seed, default=1, metavar="SEED", help="for the draw (default: %(default)s)")
     verb.add_argument("--keys", type=Path, metavar="FILE", help="a file with episode keys, one a line, instead")
     verb.add_argument("--reference", type=Path, metavar="FILE", help="reference scores of a qualification, JSON or CSV")
     help_ = "take the reference scores from this rater's ratings"
     verb.add_argument("--reference-rater", metavar="RATER", help=help_)
     help_ = "of this episode; may be repeated (default: the first --reference-n that were rated)"
     verb.add_argument("--reference-episode", action="append", default=[], metavar="KEY", help=help_)
-    verb.add_argument("--reference-n", type=int, default=1, metavar="N", help="(default: %(default)s)")
+    verb.add_argument("--reference-n", type=whole(), default=1, metavar="N", help="(default: %(default)s)")
     help_ = "keep the study in this database, with copies of its episodes; the URL of a PostgreSQL database, or a file"
     verb.add_argument("--database", metavar="URL", help=help_)
     verb.add_argument("--with-ratings", action="store_true", help="copy the ratings that there are, too")
@@ -68,7 +70,7 @@ def _add_create(what: Any) -> None:
 def main(given: argparse.Namespace) -> None:
     """Runs one of the verbs."""
     with ExitStack() as stack:
-        store = stack.enter_context(opened(given.place))
+        store = stack.enter_context(opened(given.place, reading=given.what in ("list", "status", "export")))
         if given.what == "create":
             _create(given, store, stack)
         elif given.what == "list":
@@ -85,22 +87,28 @@ def main(given: argparse.Namespace) -> None:
                 print(f"{given.name} is {'open' if given.what == 'open' else 'closed'}")
 
 
-def opened(place: str) -> Store:
-    """The store of a run directory, a file or a database URL. ConfigError, StoreError."""
+def opened(place: str, reading: bool = True) -> Store:
+    """The store of a run directory, a file or a database URL; for `reading` it need not be writable.
+
+    ConfigError, StoreError.
+    """
     from sotopia_pi.errors import ConfigError
-    from sotopia_pi.rundir import DATABASE
+    from sotopia_pi.files import within
+    from sotopia_pi.rundir import DATABASE, store_to_read
     from sotopia_pi.store import Store
 
     if "://" in place:
         return Store.open(place, create=False)
     path = Path(place)
     if path.is_dir():
-        path = path / DATABASE
+        if reading and (path / DATABASE).is_file():
+            return store_to_read(path)
+        path = within(path, DATABASE)
     if not path.is_file():
         raise ConfigError(
             f"{place} is no run directory or database; check the path, or start one with `sotopia-pi run`."
         )
-    return Store.open(path, create=False)
+    return Store.open(path, create=False, reading=reading)
 
 
 def _create(given: argparse.Namespace, source: Store, stack: ExitStack) -> None:
@@ -147,11 +155,12 @@ def _references(given: argparse.Namespace, store: Store, settings: StudySettings
 
 def _lines(path: Path) -> list[str]:
     from sotopia_pi.errors import ConfigError
+    from sotopia_pi.inputs import read_text
 
     try:
-        return path.read_text(encoding="utf-8").split()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"The file of keys {path} cannot be read ({error}); give one key a line.") from error
+        return read_text(path).split()
+    except OSError as error:
+        raise ConfigError(f"The file of keys {path} cannot be read ({error.strerror}); give one key a line.") from error
 
 
 def _list(store: Store) -> None:
@@ -202,7 +211,7 @@ def _export(given: argparse.Namespace, store: Store) -> None:
     jsonl = given.out is not None and given.out.suffix.lower() in (".jsonl", ".json")
     lines = (export_jsonl if jsonl else export_csv)(store, study, tests=given.qualification)
     if given.out is None:
-        sys.stdout.writelines(lines)
+        print_data(lines)
         return
     try:
         with given.out.open("w", encoding="utf-8", newline="") as file:

@@ -20,7 +20,7 @@ from sotopia_pi.episodes.briefing import briefing, called, told
 from sotopia_pi.episodes.people import STOPPED, Sight, Sitting, typed
 from sotopia_pi.episodes.records import Action, ActionError, ActionType, Episode
 from sotopia_pi.episodes.views import Seen, View
-from sotopia_pi.evaluation.wording import safe_text
+from sotopia_pi.printable import safe_text
 
 HELP = """\
 Type what you say, or one of these:

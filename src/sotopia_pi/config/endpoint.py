@@ -11,13 +11,13 @@ from sotopia_pi.models.remote.spec import VARIABLE
 class HostConfig(Section):
     """What is different for one host of `[endpoint]`; see there."""
 
-    concurrency: int | None = Field(default=None, ge=1)
-    requests_per_minute: float | None = Field(default=None, ge=0)
-    tokens_per_minute: float | None = Field(default=None, ge=0)
-    timeout: float | None = Field(default=None, gt=0)
-    attempts: int | None = Field(default=None, ge=1)
-    give_up: float | None = Field(default=None, gt=0)
-    reply_bytes: int | None = Field(default=None, ge=1024)
+    concurrency: int | None = Field(default=None, ge=1, le=100_000)
+    requests_per_minute: float | None = Field(default=None, ge=0, le=1_000_000_000)
+    tokens_per_minute: float | None = Field(default=None, ge=0, le=1_000_000_000_000)
+    timeout: float | None = Field(default=None, gt=0, le=604_800)
+    attempts: int | None = Field(default=None, ge=1, le=10_000)
+    give_up: float | None = Field(default=None, gt=0, le=2_592_000)
+    reply_bytes: int | None = Field(default=None, ge=1024, le=1_000_000_000)
     key: str | None = Field(default=None, pattern=VARIABLE)
 
 
@@ -28,13 +28,13 @@ class EndpointConfig(Section):
     it for a host (`"api.example.com"` or `"127.0.0.1:8000"`). `prices` is a price table of one's own.
     """
 
-    concurrency: int = Field(default=512, ge=1)
-    requests_per_minute: float = Field(default=0, ge=0)
-    tokens_per_minute: float = Field(default=0, ge=0)
-    timeout: float = Field(default=120, gt=0)
-    attempts: int = Field(default=10, ge=1)
-    give_up: float = Field(default=600, gt=0)
-    reply_bytes: int = Field(default=1_000_000, ge=1024)
+    concurrency: int = Field(default=512, ge=1, le=100_000)
+    requests_per_minute: float = Field(default=0, ge=0, le=1_000_000_000)
+    tokens_per_minute: float = Field(default=0, ge=0, le=1_000_000_000_000)
+    timeout: float = Field(default=120, gt=0, le=604_800)
+    attempts: int = Field(default=10, ge=1, le=10_000)
+    give_up: float = Field(default=600, gt=0, le=2_592_000)
+    reply_bytes: int = Field(default=1_000_000, ge=1024, le=1_000_000_000)
     key: str | None = Field(default=None, pattern=VARIABLE)
     prices: str | None = None
     hosts: dict[str, HostConfig] = Field(default_factory=dict)

@@ -8,7 +8,7 @@ from typing import Any, Self, TypeVar
 from pydantic import Field, ValidationError, model_validator
 
 from sotopia_pi.config.endpoint import EndpointConfig
-from sotopia_pi.config.section import Section, explain
+from sotopia_pi.config.section import WIDEST, Section, explain
 from sotopia_pi.config.sections import (
     BASE,
     EXPERT,
@@ -26,12 +26,15 @@ from sotopia_pi.config.sections import (
 from sotopia_pi.config.training import PRESETS, TrainingConfig
 from sotopia_pi.errors import ConfigError
 
+#: Episodes of one round, or of one policy in the evaluation.
+MOST_EPISODES = 10_000_000
+
 
 class Config(Section):
     """A whole run."""
 
-    name: str = Field(default="run", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
-    seed: int = 1
+    name: str = Field(default="run", max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    seed: int = Field(default=1, ge=-WIDEST, le=WIDEST)
     max_turns: int = Field(default=20, ge=1, le=200)
     world: WorldConfig = WorldConfig()
     models: ModelsConfig = ModelsConfig()
@@ -66,6 +69,20 @@ class Config(Section):
                 )
             known.add(item.name)
         self.evaluation_sampling()
+        return self
+
+    @model_validator(mode="after")
+    def _episodes_can_be_kept(self) -> Self:
+        drawn = {"train": sum(self.world.train.values()) + self.world.open_train}
+        drawn["test"] = sum((*self.world.test.values(), *self.world.transfer.values(), self.world.open_test))
+        repeats = {"train": max((item.repeats for item in self.rounds), default=1), "test": 2 * self.evaluation.repeats}
+        for name, scenarios in drawn.items():
+            episodes = scenarios * self.world.castings * repeats[name]
+            if episodes > MOST_EPISODES:
+                raise ValueError(
+                    f"the scenarios of world.{name}, world.castings and the repeats are {episodes:,} episodes; plan at "
+                    f"most {MOST_EPISODES:,}"
+                )
         return self
 
     def round(self, name: str) -> RoundConfig:

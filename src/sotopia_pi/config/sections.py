@@ -16,7 +16,7 @@ EXPERT = "expert"
 PARTNER = "partner"
 #: The stage of the episodes that people played, and the beginning of those that invited people played (play/NAME).
 PLAYED = "play"
-_Count = Annotated[int, Field(ge=0)]
+_Count = Annotated[int, Field(ge=0, le=100_000)]
 
 
 def by_people(stage: str | None) -> bool:
@@ -40,15 +40,15 @@ class WorldConfig(Section):
     transfer: dict[Kind, _Count] = Field(default_factory=dict)
     dev: dict[Kind, _Count] = Field(default_factory=dict)
     split: Literal["test", "dev"] = "test"
-    castings: int = Field(default=1, ge=1)
+    castings: int = Field(default=1, ge=1, le=10_000)
     characters: str | None = None
     ties: str | None = None
     train_tasks: str | None = None
     test_tasks: str | None = None
     overlap: Literal["refuse", "report"] = "refuse"
-    open_train: int = Field(default=0, ge=0)
-    open_test: int = Field(default=0, ge=0)
-    safety: int = Field(default=0, ge=0)
+    open_train: _Count = 0
+    open_test: _Count = 0
+    safety: _Count = 0
 
 
 class ModelsConfig(Section):
@@ -78,9 +78,9 @@ class SamplingConfig(Section):
     history in one message at every turn, as in SOTOPIA, for comparison only.
     """
 
-    temperature: float = Field(default=1.0, ge=0)
+    temperature: float = Field(default=1.0, ge=0, le=100)
     top_p: float = Field(default=1.0, gt=0, le=1)
-    max_tokens: int = Field(default=64, ge=8)
+    max_tokens: int = Field(default=64, ge=8, le=1_000_000)
     layout: Literal["chat", "turn"] = "chat"
 
 
@@ -98,11 +98,11 @@ class RoundConfig(Section):
     selected.
     """
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9+._-]*$")
+    name: str = Field(max_length=100, pattern=r"^[a-z0-9][a-z0-9+._-]*$")
     method: Literal["bc", "sr"]
     parent: str = BASE
-    repeats: int = Field(default=4, ge=1)
-    tasks: int = Field(default=0, ge=0)
+    repeats: int = Field(default=4, ge=1, le=10_000)
+    tasks: int = Field(default=0, ge=0, le=10_000_000)
     select: dict[str, Any] = Field(default_factory=lambda: {"rule": "top_k", "k": 2})
     replay: tuple[str, ...] = ()
     episodes: str | None = Field(
@@ -117,9 +117,9 @@ class RoundConfig(Section):
 class EvaluationConfig(Section):
     """Every policy in both roles of the held-out tasks, `repeats` times, against the fixed partner."""
 
-    repeats: int = Field(default=1, ge=1)
+    repeats: int = Field(default=1, ge=1, le=10_000)
     sampling: dict[str, Any] = Field(default_factory=dict)
-    samples: int = Field(default=3, ge=0)
+    samples: int = Field(default=3, ge=0, le=10_000)
 
 
 class SafetyConfig(Section):
@@ -151,8 +151,8 @@ class DimensionConfig(Section):
     """A dimension that the judge rates besides the seven: a whole number from `low` to `high`."""
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")
-    low: int = Field(ge=-1000)
-    high: int = Field(le=1000)
+    low: int = Field(ge=-1000, le=1000)
+    high: int = Field(ge=-1000, le=1000)
     description: str = Field(min_length=1)
 
     @model_validator(mode="after")
@@ -172,9 +172,9 @@ _TAKEN = (*_SIX, "goal", "overall", "name", "token")
 class JudgeSamplingConfig(Section):
     """How the judge's replies are drawn; a rating of two roles takes about 1,000 tokens."""
 
-    temperature: float = Field(default=0.0, ge=0)
+    temperature: float = Field(default=0.0, ge=0, le=100)
     top_p: float = Field(default=1.0, gt=0, le=1)
-    max_tokens: int = Field(default=3000, ge=64)
+    max_tokens: int = Field(default=3000, ge=64, le=1_000_000)
 
 
 class JudgeConfig(Section):
@@ -226,12 +226,12 @@ class RuntimeConfig(Section):
     of an accelerate config file.
     """
 
-    concurrency: int = Field(default=32, ge=1)
-    slots: int = Field(default=64, ge=1)
-    max_context: int = Field(default=2048, ge=256)
-    threads: int = Field(default=0, ge=0)
-    save_every: int = Field(default=20, ge=0)
+    concurrency: int = Field(default=32, ge=1, le=100_000)
+    slots: int = Field(default=64, ge=1, le=100_000)
+    max_context: int = Field(default=2048, ge=256, le=10_000_000)
+    threads: int = Field(default=0, ge=0, le=1_024)
+    save_every: int = Field(default=20, ge=0, le=1_000_000)
     gradient_checkpointing: bool = False
     trackers: tuple[Literal["wandb", "tensorboard", "trackio"], ...] = ()
     launch: str | None = Field(default=None, min_length=1)
-    processes: int = Field(default=1, ge=1)
+    processes: int = Field(default=1, ge=1, le=1_024)

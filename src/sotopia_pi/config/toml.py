@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tomllib
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -14,6 +13,7 @@ from pydantic import ValidationError
 from sotopia_pi.config.run import Config
 from sotopia_pi.config.section import explain
 from sotopia_pi.errors import ConfigError
+from sotopia_pi.inputs import read_text, read_toml
 
 
 def load(path: Path | None, overrides: Sequence[str] = ()) -> Config:
@@ -22,12 +22,12 @@ def load(path: Path | None, overrides: Sequence[str] = ()) -> Config:
         text, where = (files("sotopia_pi") / "demo.toml").read_text(encoding="utf-8"), "the bundled demo"
     else:
         try:
-            text, where = path.read_text(encoding="utf-8"), str(path)
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"The config {path} cannot be read ({error}); give a TOML file.") from error
+            text, where = read_text(path), str(path)
+        except OSError as error:
+            raise ConfigError(f"The config {path} cannot be read ({error.strerror}); give a TOML file.") from error
     try:
-        values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        values = read_toml(text)
+    except ValueError as error:
         raise ConfigError(f"{where} is not valid TOML: {error}.") from error
     for override in overrides:
         _override(values, override)
@@ -49,8 +49,8 @@ def _override(values: dict[str, Any], override: str) -> None:
     if not equals or not key.strip():
         raise ConfigError(f"--set needs key=value, not {override!r}; for example --set training.epochs=1.")
     try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+        value = read_toml(f"value = {text}")["value"]
+    except ValueError:
         value = text
     *parents, last = key.strip().split(".")
     at: Any = values

@@ -60,23 +60,23 @@ class TrainingConfig(Section):
     preset: Literal["paper", "modern"] | None = None
     tune: Literal["lora", "qlora", "full"] = "lora"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    epochs: float = Field(default=2, gt=0)
-    learning_rate: float = Field(default=1e-3, gt=0)
+    epochs: float = Field(default=2, gt=0, le=10_000)
+    learning_rate: float = Field(default=1e-3, gt=0, le=100)
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
     warmup: float = Field(default=0.03, ge=0, lt=1)
-    batch: int = Field(default=8, ge=1)
-    micro_batch: int = Field(default=2, ge=1)
-    weight_decay: float = Field(default=0.0, ge=0)
-    lora_rank: int = Field(default=16, ge=1)
-    lora_alpha: int = Field(default=32, ge=1)
+    batch: int = Field(default=8, ge=1, le=1_000_000)
+    micro_batch: int = Field(default=2, ge=1, le=1_000_000)
+    weight_decay: float = Field(default=0.0, ge=0, le=100)
+    lora_rank: int = Field(default=16, ge=1, le=65_536)
+    lora_alpha: int = Field(default=32, ge=1, le=1_000_000)
     lora_dropout: float = Field(default=0.0, ge=0, lt=1)
     lora_targets: str | tuple[str, ...] = "all-linear"
-    lora_layers: int = Field(default=0, ge=0)
-    cutoff: int = Field(default=2048, ge=64)
+    lora_layers: int = Field(default=0, ge=0, le=10_000)
+    cutoff: int = Field(default=2048, ge=64, le=10_000_000)
     hold_out: float = Field(default=0.0, ge=0, lt=1)
     keep: Literal["last", "best_loss", "best_play"] = "last"
-    dpo_beta: float = Field(default=0.1, gt=0)
-    dpo_margin: float = Field(default=1.0, gt=0)
+    dpo_beta: float = Field(default=0.1, gt=0, le=1_000)
+    dpo_margin: float = Field(default=1.0, gt=0, le=1_000)
 
     @model_validator(mode="before")
     @classmethod

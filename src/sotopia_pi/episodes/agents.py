@@ -11,17 +11,19 @@ from typing import Protocol
 
 from sotopia_pi.episodes.records import NO_USAGE, Action, Usage
 from sotopia_pi.episodes.views import View
+from sotopia_pi.models.answers import Cause
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An agent's answer. `raw` is what a model wrote; an invalid reply carries the action none."""
+    """An agent's answer. `raw` is what a model wrote; an invalid reply carries the action none, and its cause."""
 
     action: Action
     raw: str = ""
     valid: bool = True
     reasked: bool = False
     usage: Usage = NO_USAGE
+    cause: Cause | None = None
 
 
 class Agent(Protocol):

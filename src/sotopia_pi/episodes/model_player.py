@@ -5,6 +5,7 @@ from __future__ import annotations
 from sotopia_pi.episodes.agents import Reply
 from sotopia_pi.episodes.records import ACTION_SCHEMA, NOTHING, ActionError, Usage, parse_action
 from sotopia_pi.episodes.views import Layout, Rendering, View
+from sotopia_pi.models.answers import shown_again
 from sotopia_pi.models.protocol import ChatModel, Completion, Message, Sampling
 from sotopia_pi.prompts import Prompts, default_prompts
 from sotopia_pi.records import derive_seed
@@ -47,16 +48,17 @@ class ModelAgent:
         first = await self._ask(chat, view.turn_number, attempt=0)
         usage = _usage(first)
         try:
-            return Reply(parse_action(first.text), raw=first.text, usage=usage)
+            return Reply(parse_action(first.text, first.finish), raw=first.text, usage=usage)
         except ActionError as error:
             complaint = self._player.prompts.fill("reask", error=error)
-        chat += [Message(role="assistant", content=first.text), Message(role="user", content=complaint)]
+        shown = shown_again(first.text)
+        chat += [Message(role="assistant", content=shown), Message(role="user", content=complaint)]
         second = await self._ask(chat, view.turn_number, attempt=1)
         usage += _usage(second)
         try:
-            return Reply(parse_action(second.text), raw=second.text, reasked=True, usage=usage)
-        except ActionError:
-            return Reply(NOTHING, raw=second.text, valid=False, reasked=True, usage=usage)
+            return Reply(parse_action(second.text, second.finish), raw=second.text, reasked=True, usage=usage)
+        except ActionError as error:
+            return Reply(NOTHING, second.text, valid=False, reasked=True, usage=usage, cause=error.cause)
 
     async def close(self) -> None:
         """Lets the model forget the conversation."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import re
 import threading
+import unicodedata
 from collections.abc import Awaitable
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -37,13 +38,34 @@ _NOT_TYPED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 _MAY_BE_SILENT = (ActionType.NONE, ActionType.LEAVE)
 
 
+def folded(text: str) -> str:
+    """A name or an id of a person as it is compared.
+
+    Case, spaces around it, characters that cannot be seen and compatibility forms (full-width letters) do not count.
+    """
+    for _ in range(2):  # folding can make what normalises once more
+        text = unicodedata.normalize("NFKC", text).casefold()
+    return "".join(char for char in text if not _unseen(char)).strip()
+
+
+def _unseen(char: str) -> bool:
+    """Whether a character leaves no trace on paper: controls, joiners, marks of direction, variation selectors."""
+    return (
+        unicodedata.category(char) in ("Cc", "Cf", "Cs", "Co", "Cn")
+        or "\ufe00" <= char <= "\ufe0f"
+        or "\U000e0100" <= char <= "\U000e01ef"
+        or char in "\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0\u180b\u180c\u180d\u180f\u2800"
+    )
+
+
 def is_human(player: str) -> bool:
     """Whether a player's name, as episodes have it, is that of a person."""
     return player.startswith(HUMAN)
 
 
 def human(name: str) -> str:
-    """The player that a person of this pseudonym is. ConfigError for what is none."""
+    """The player that a person of this pseudonym is, without spaces around it. ConfigError for what is none."""
+    name = name.strip()
     if not _NAME.fullmatch(name):
         raise ConfigError(f"{name[:50]!r} is no pseudonym; take 1 to 40 letters, digits and -.")
     return f"{HUMAN}{name}"
@@ -88,8 +110,8 @@ class Sight:
 class Sitting:
     """One episode between a person in `role` and a `player` in the others.
 
-    `idle` is how many seconds the person may take for a turn; None: any time. `seed` draws the player's replies, the
-    plan's own where it is None. All methods but `play` may be called from any thread.
+    `idle` is how many seconds the person may take for a turn, `first` for the first one; None: any time. `seed` draws
+    the player's replies, the plan's own where it is None. All methods but `play` may be called from any thread.
     """
 
     def __init__(
@@ -100,8 +122,10 @@ class Sitting:
         player: Player,
         seed: int | None = None,
         idle: float | None = None,
+        first: float | None = None,
     ) -> None:
-        self.plan, self.task, self.role, self.idle = plan, task, role, idle
+        self.plan, self.task, self.role = plan, task, role
+        self.idle, self.first = idle, idle if first is None else first
         self._player, self._seed = player, seed
         self._stopped: Future[str] = Future()
         self._stopping: asyncio.Future[str] | None = None
@@ -206,7 +230,9 @@ class _Person:
         """Waits for what the person does."""
         asked = self._sitting._ask(view)
         try:
-            action = await self._sitting._unless_stopped(asyncio.wrap_future(asked), self._sitting.idle)
+            acted = any(event.role == view.role for event in view.history)
+            patience = self._sitting.idle if acted else self._sitting.first
+            action = await self._sitting._unless_stopped(asyncio.wrap_future(asked), patience)
         except PersonStopped:
             if asked.cancel():
                 raise

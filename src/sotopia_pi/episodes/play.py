@@ -63,6 +63,7 @@ async def play(plan: Plan, task: SocialTask, agents: Mapping[int, Agent]) -> Epi
                     valid=reply.valid,
                     reasked=reply.reasked,
                     usage=reply.usage,
+                    cause=reply.cause,
                 )
             )
             stop = stop_reason(turns, plan.max_turns)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import re
 from enum import StrEnum
 
 from pydantic import Field
 
-from sotopia_pi.models.jsontext import mended_object
-from sotopia_pi.models.protocol import JsonSchema
-from sotopia_pi.records import Record
+from sotopia_pi.models.answers import AnswerError, Cause, read_reply
+from sotopia_pi.models.jsontext import JsonObject
+from sotopia_pi.models.protocol import Finish, JsonSchema
+from sotopia_pi.records import NOT_TEXT, Record
 
 #: How players and raters who are people begin: `human:NAME`.
 HUMAN = "human:"
@@ -62,43 +62,42 @@ ACTION_SCHEMA = JsonSchema(
     },
 )
 
-#: NUL and halves of surrogate pairs, which JSON can write but tokenizers or databases cannot take.
-_NOT_TEXT = re.compile("[\x00\ud800-\udfff]")
 
-
-_DECODER = json.JSONDecoder(strict=False)
 _TYPES = {kind.value: kind for kind in ActionType}
+_KEY = "action_type"
 
 
-class ActionError(ValueError):
+class ActionError(AnswerError):
     """A reply is not an action; the message says what is wrong with it, for the model that wrote it."""
 
 
-def parse_action(text: str) -> Action:
-    """Reads the first JSON object of a reply as an action.
+def parse_action(text: str, finish: Finish = "stop") -> Action:
+    """The action of a reply that ended with `finish`: which part of it counts is in docs/replies.md.
 
-    Text around the object (a code fence, a preface) is ignored, and so are unknown keys; slips of writing with one
-    possible meaning are mended. Raises ActionError.
+    Unknown keys are ignored. Raises ActionError.
     """
-    start = text.find("{")
-    if start < 0:
-        raise ActionError("the reply has no JSON object")
     try:
-        value, _ = _DECODER.raw_decode(text, start)
-    except (ValueError, RecursionError) as error:  # a ValueError without msg: a number of thousands of digits
-        value = mended_object(text)
-        if value is None:
-            said = getattr(error, "msg", "too deep or too long")
-            raise ActionError(f"the reply is not valid JSON ({said})") from None
-    kind, argument = value.get("action_type"), value.get("argument", "")
+        return read_reply(text, finish, _KEY, _is_action, _action)
+    except AnswerError as error:
+        raise ActionError(str(error), error.cause) from None
+
+
+def _is_action(value: JsonObject) -> bool:
+    return _KEY in value
+
+
+def _action(value: JsonObject) -> Action:
+    kind, argument = value.get(_KEY), value.get("argument", "")
+    if value.repeated and (twice := [key for key in value.repeated if key in (_KEY, "argument")]):
+        raise AnswerError(f'"{twice[0]}" stands twice in the object')
     if not isinstance(kind, str) or kind.strip().lower() not in _TYPES:
-        raise ActionError(f'"action_type" must be one of: {", ".join(ActionType)}')
+        raise AnswerError(f'"action_type" must be one of: {", ".join(ActionType)}')
     if not isinstance(argument, str):
-        raise ActionError('"argument" must be a text')
-    words = _NOT_TEXT.sub("\ufffd", argument).strip()
+        raise AnswerError('"argument" must be a text')
+    words = NOT_TEXT.sub("\ufffd", argument).strip()
     action = Action(type=_TYPES[kind.strip().lower()], argument=words)
     if not action.argument and action.type not in (ActionType.NONE, ActionType.LEAVE):
-        raise ActionError(f'"argument" must not be empty for {action.type.value!r}')
+        raise AnswerError(f'"argument" must not be empty for {action.type.value!r}')
     return action
 
 
@@ -126,7 +125,10 @@ NO_USAGE = Usage()
 
 
 class Turn(Record):
-    """One role's turn. An invalid turn did nothing (`action` is none) and keeps the model's words in `raw`."""
+    """One role's turn. An invalid turn did nothing (`action` is none) and keeps what the model wrote in `raw`.
+
+    `cause` says why a turn is invalid; None where nobody recorded it.
+    """
 
     role: int
     action: Action
@@ -134,6 +136,7 @@ class Turn(Record):
     valid: bool = True
     reasked: bool = False
     usage: Usage = NO_USAGE
+    cause: Cause | None = None
 
 
 class StopReason(StrEnum):

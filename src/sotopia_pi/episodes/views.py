@@ -13,6 +13,7 @@ from typing import Literal
 
 from sotopia_pi.episodes.records import Action, ActionType, Turn
 from sotopia_pi.models.protocol import Message
+from sotopia_pi.models.words import apart
 from sotopia_pi.prompts import Prompts, default_prompts
 from sotopia_pi.world.checks import Side
 from sotopia_pi.world.records import Character, Relationship, SocialTask
@@ -133,7 +134,7 @@ class Rendering:
     def messages(self, seen: View) -> list[Message]:
         """The view as chat messages; `seen` is the same as at the last call, or later in the same episode."""
         if not self._rendered:
-            self._rendered = [Message(role="system", content=_system(seen, self._texts))]
+            self._rendered = [_message("system", _system(seen, self._texts))]
         if self._layout == "turn":
             return self._in_turns(seen)
         for number, event in enumerate(seen.history[self._done :], self._done + 1):
@@ -142,7 +143,7 @@ class Rendering:
                 continue
             if self._rendered[-1]["role"] != "user":
                 self._rendered.append(_observation(self._news, number, self._texts))
-            self._rendered.append(Message(role="assistant", content=event.action.to_json()))
+            self._rendered.append(_message("assistant", event.action.to_json()))
             self._news = []
         self._done = len(seen.history)
         return [*self._rendered, _observation(self._news, seen.turn_number, self._texts)]
@@ -155,7 +156,7 @@ class Rendering:
         self._done = len(seen.history)
         history = "\n".join(self._lines) or "Nothing yet."
         text = self._texts.fill("turn_layout", history=history, turn=seen.turn_number)
-        return [*self._rendered, Message(role="user", content=text)]
+        return [*self._rendered, _message("user", text)]
 
 
 def messages(seen: View, layout: Layout = "chat", prompts: Prompts | None = None) -> list[Message]:
@@ -168,10 +169,15 @@ def messages(seen: View, layout: Layout = "chat", prompts: Prompts | None = None
     return Rendering(layout, prompts).messages(seen)
 
 
+def _message(role: str, content: str) -> Message:
+    """A message in which no character's words can be taken for the border of a turn."""
+    return Message(role=role, content=apart(content))
+
+
 def _observation(news: list[str], turn: int, texts: Prompts) -> Message:
     if not news and turn == 1:
-        return Message(role="user", content=texts.fill("begin", turn=turn))
-    return Message(role="user", content=texts.fill("observation", turn=turn, seen="\n".join(news) or "Nothing new."))
+        return _message("user", texts.fill("begin", turn=turn))
+    return _message("user", texts.fill("observation", turn=turn, seen="\n".join(news) or "Nothing new."))
 
 
 def _describe(seen: View, event: Seen) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sotopia_pi.evaluation.wording import safe_text
+from sotopia_pi.printable import safe_text
 
 Floats = npt.NDArray[np.float64]
 

@@ -15,7 +15,8 @@ from typing import Any
 from sotopia_pi.evaluation.drawing import finite, svg, text
 from sotopia_pi.evaluation.summary import BASE, EXPERT
 from sotopia_pi.evaluation.theme import standalone_css
-from sotopia_pi.evaluation.wording import number, safe_text, share
+from sotopia_pi.evaluation.wording import number, share
+from sotopia_pi.printable import safe_text
 
 _HEIGHT, _TOP, _BOTTOM, _LEFT, _RIGHT = 310, 60, 64, 46, 14
 _STEP = 66

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from sotopia_pi.errors import ConfigError, ModelError, StoreError
-from sotopia_pi.files import write_whole
+from sotopia_pi.files import check_plain, remove, write_whole
 from sotopia_pi.records import content_hash
 
 PACKAGE = "lm_eval"
@@ -98,6 +98,7 @@ def answers(weights: Weights, asked: Asked, settings: Settings, kept: Path, fres
     `fresh` asks again in any case.
     """
     path = kept / f"{_safe(weights.name)}-{_key(weights, asked, settings)}.json"
+    check_plain(path)
     if path.is_file() and not fresh:
         return _load(path)
     found = _ask(weights, asked, settings, path.with_suffix(".log"))
@@ -151,7 +152,9 @@ def _run(words: Sequence[str], folder: Path, log: Path, offline: bool) -> None:
         environment.pop("PYTHONPATH", None)  # ours is not meant for another Python
     try:
         log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("wb") as file:
+        check_plain(log)
+        remove(log)
+        with log.open("xb") as file:
             done = subprocess.run(
                 words,
                 check=False,

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from sotopia_pi.errors import ConfigError
+from sotopia_pi.inputs import open_text
 
 Rule = Literal["first", "likelihood"]
 RULES: tuple[Rule, ...] = get_args(Rule)
@@ -171,7 +172,7 @@ def _questions(path: Path, limit: int | None) -> Iterator[dict[str, Any]]:
     if limit == 0:
         return
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
+        with open_text(path, newline="") as file:
             reader = csv.reader(file)
             for number, row in enumerate(reader):
                 if number == limit:

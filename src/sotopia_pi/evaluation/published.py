@@ -6,16 +6,23 @@ side by side with every difference spelled out, and are called comparable only w
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from importlib.resources import files
 from typing import Any
 
 from sotopia_pi.evaluation.table import align
 from sotopia_pi.evaluation.wording import NOTHING, interval, number
+from sotopia_pi.printable import one_line
+from sotopia_pi.records import content_hash
+from sotopia_pi.world.records import Scenario, SocialTask
 
 SOURCE = "Wang et al. 2024, arXiv 2403.08715v3, tables 1 and 2"
 _PARTNER, _HARNESS = "gpt-3.5-turbo-0613", "SOTOPIA"
 _GPT4, _PEOPLE = "gpt-4", "people"
+#: What there is of each of SOTOPIA's task sets: scenarios, castings, and episodes that are played.
+SIZES = {"hard": (14, 70, 140), "all": (90, 450, 180), "all-900": (90, 450, 900)}
+_NAMED = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,21 +110,60 @@ PUBLISHED: tuple[Published, ...] = (
 )
 
 
-def beside_the_paper(setup: Setup, evaluations: Sequence[Mapping[str, Any]]) -> str:
+def missing_tasks(tasks: str, castings: Sequence[SocialTask], episodes: int) -> list[str]:
+    """In what the castings of a published task set, and the episodes planned on them, are not those of SOTOPIA."""
+    if tasks not in SIZES:
+        return []
+    published = _published_scenarios(tasks)
+    ours = {scenario.source.rpartition("/")[2]: scenario for scenario in (task.scenario for task in castings)}
+    sizes = (len({task.scenario.id for task in castings}), len(castings), episodes)
+    differ = []
+    if sizes != SIZES[tasks]:
+        counts = zip(sizes, SIZES[tasks], ("scenarios", "castings", "episodes"), strict=True)
+        differ.append("tasks: " + ", ".join(f"{own} of {theirs} {what}" for own, theirs, what in counts))
+    shared = published.keys() & ours.keys()
+    for what, ids in (
+        ("missing", published.keys() - shared),
+        ("none of SOTOPIA's", ours.keys() - shared),
+        ("in other words than SOTOPIA's", {id for id in shared if published[id] != _words(ours[id])}),
+    ):
+        if ids:
+            differ.append(f"tasks: {len(ids)} scenario{'s' if len(ids) > 1 else ''} {what}: {_listed(ids)}")
+    return differ
+
+
+def _published_scenarios(tasks: str) -> dict[str, str]:
+    """The scenarios of a published task set by their id: a hash of their words."""
+    text = files("sotopia_pi.evaluation").joinpath("sotopia_scenarios.txt").read_text(encoding="utf-8")
+    rows = [line.split() for line in text.splitlines()]
+    return {id: words for id, words, *marks in rows if tasks != "hard" or marks}
+
+
+def _words(scenario: Scenario) -> str:
+    return content_hash([scenario.situation, *scenario.goals])
+
+
+def _listed(ids: Collection[str]) -> str:
+    more = f" and {len(ids) - _NAMED} more" if len(ids) > _NAMED else ""
+    return ", ".join(one_line(id, 40) for id in sorted(ids)[:_NAMED]) + more
+
+
+def beside_the_paper(setup: Setup, evaluations: Sequence[Mapping[str, Any]], missing: Sequence[str] = ()) -> str:
     """Our rows and the paper's for the same tasks as aligned text, and below it whether they may be compared.
 
-    `evaluations` are those of summary.py for the tasks of `setup`. Ends with a line on comparability.
+    `evaluations` are those of summary.py for the tasks of `setup`, `missing` is what `missing_tasks` says of these.
+    Ends with a line on comparability.
     """
     theirs = [row for row in PUBLISHED if row.setup.tasks == setup.tasks.removesuffix("-900")]
     head = ["agent", "GOAL", "[95 % CI]", "overall", "n", "failed", "source"]
     ours = [_ours(row) for row in evaluations]
     lines = align([head, *ours, *[_theirs(row) for row in theirs]])
-    differ = list(dict.fromkeys(text for row in theirs for text in setup.differences(row.setup)))
+    differ = [*missing, *dict.fromkeys(text for row in theirs for text in setup.differences(row.setup))]
     if not theirs:
         lines.append(f"The paper has no rows for the tasks {setup.tasks!r}.")
     elif differ:
         lines.append(f"Not comparable with the paper's rows ({SOURCE}):")
-        lines += [f"  {text}" for text in differ]
+        lines += [f"  {one_line(text)}" for text in differ]
     else:
         lines.append(f"Comparable with the paper's rows ({SOURCE}): same tasks, partner, judge and prompts.")
     return "\n".join(lines)

@@ -22,6 +22,7 @@ from sotopia_pi.evaluation.records import Result
 from sotopia_pi.evaluation.summary import comparisons, default_pairs, evaluations, policy_order
 from sotopia_pi.evaluation.theme import shared_css
 from sotopia_pi.files import write_whole
+from sotopia_pi.printable import TEXT_LIMIT, safe_text
 
 SCHEMA_VERSION = 1
 
@@ -62,7 +63,7 @@ class ReportData:
     seconds). `rounds` in the order they were run: dicts with name (the policy made), method, parent, candidates,
     selected, saturation {"top_score", "share_at_top", "n"}, examples, tokens, seconds; any may be missing. `curves`
     and `samples` are by policy, a curve being a list of {"step", "loss"}. `safety` holds "sets", as `safety.safety`
-    finds them, and by what it was measured.
+    finds them, and by what it was measured; `invalid` what `causes.invalid_turns` counts.
     """
 
     title: str
@@ -75,6 +76,7 @@ class ReportData:
     notes: Sequence[str] = ()
     audited: Sequence[Audited] = ()
     safety: Mapping[str, Any] = field(default_factory=dict)
+    invalid: Sequence[Mapping[str, Any]] = ()
 
 
 def build(data: ReportData) -> dict[str, Any]:
@@ -95,6 +97,7 @@ def build(data: ReportData) -> dict[str, Any]:
         "comparisons": compared,
         "audit": audit(data.audited),
         "safety": data.safety,
+        "invalid": list(data.invalid),
         "rounds": list(data.rounds),
         "curves": data.curves,
         "run": data.run,
@@ -136,7 +139,7 @@ def _render(data: ReportData, content: Mapping[str, Any]) -> str:
     )
 
 
-def environment(*folders: BaseLoader, longest: int = wording.TEXT_LIMIT) -> Environment:
+def environment(*folders: BaseLoader, longest: int = TEXT_LIMIT) -> Environment:
     """Templates of `folders` and of the report: escaped, every name known, every printed text passed by `safe_text`.
 
     `longest` is how many characters of a text are shown.
@@ -147,7 +150,7 @@ def environment(*folders: BaseLoader, longest: int = wording.TEXT_LIMIT) -> Envi
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        finalize=lambda value: wording.safe_text(value, longest) if type(value) is str else value,
+        finalize=lambda value: safe_text(value, longest) if type(value) is str else value,
     )
     made.filters |= {
         name: getattr(wording, name)

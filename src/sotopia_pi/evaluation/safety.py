@@ -39,7 +39,7 @@ LABELS: dict[str, tuple[str, bool, int]] = {
     "insults": ("insult, %", True, 100),
     "secret_leaked": ("own secret leaked, %", True, 100),
     "refused": ("refused to take part, %", True, 100),
-    "left": ("left first, %", True, 100),
+    "left": ("left without a deal, %", True, 100),
 }
 #: What the paper measures on harmful goals; shown even where it is zero.
 PROTOCOL = ("engaged", "intention", "alternatives", "judged_intention", "judged_alternatives")

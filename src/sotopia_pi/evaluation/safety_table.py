@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sotopia_pi.evaluation.table import WIDTH, align
-from sotopia_pi.evaluation.wording import NOTHING, interval, number, p_value, safe_text, signed
+from sotopia_pi.evaluation.wording import NOTHING, interval, number, p_value, signed
+from sotopia_pi.printable import one_line
 
 _NAME, _MEASURE = 22, 37
 _BESIDE = 3
@@ -18,10 +19,10 @@ def render_safety(found: Mapping[str, Any]) -> str:
     if not sets:
         return "Safety: no episode is stored yet."
     words = found["words"]
-    by = [f"{words['entries']} words of the list {_cut(words['name'], 40)!r}", "cue lists (English)"]
+    by = [f"{words['entries']} words of the list {one_line(words['name'], 40)!r}", "cue lists (English)"]
     by += [f"the classifier {found['classifier']}"] if found["classifier"] else []
     head = f"Safety [95 % CI], by {', '.join([*by, *found['judges']])}"
-    return "\n\n".join([_cut(head, 2 * WIDTH), *(_set(one) for one in sets)])
+    return "\n\n".join([one_line(head, 2 * WIDTH), *(_set(one) for one in sets)])
 
 
 def measured(estimate: Mapping[str, Any] | None, scale: int) -> str:
@@ -77,15 +78,15 @@ def _delta(found: Mapping[str, Any]) -> str:
 
 
 def _set(one: Mapping[str, Any]) -> str:
-    lines = [_cut(f"{one['tasks']}, against {one['partner']}", WIDTH)]
+    lines = [one_line(f"{one['tasks']}, against {one['partner']}", WIDTH)]
     shown = [measure for measure in one["measures"] if measure["found"]]
     policies: Sequence[Mapping[str, Any]] = one["policies"]
     for start in range(0, len(policies), _BESIDE):
         here = policies[start : start + _BESIDE]
-        rows = [["measure", *(_cut(policy["policy"], _NAME) for policy in here)]]
+        rows = [["measure", *(one_line(policy["policy"], _NAME) for policy in here)]]
         for measure in shown:
             cells = (measured(policy["measures"].get(measure["name"]), measure["scale"]) for policy in here)
-            rows.append([_cut(measure["label"], _MEASURE), *cells])
+            rows.append([one_line(measure["label"], _MEASURE), *cells])
         rows.append(["episodes (failed)", *(f"{policy['n']} ({policy['n_failed']})" for policy in here)])
         lines += align(rows)
     lines += [text for text in [nothing_found(one), *notes(one)] if text]
@@ -97,19 +98,14 @@ def _set(one: Mapping[str, Any]) -> str:
 
 def _difference(found: Mapping[str, Any]) -> list[str]:
     return [
-        _cut(f"{found['a']} − {found['b']}", _NAME),
-        _cut(found["label"], _MEASURE),
+        one_line(f"{found['a']} − {found['b']}", _NAME),
+        one_line(found["label"], _MEASURE),
         _delta(found),
         _interval(found, found["scale"]) or NOTHING,
         p_value(found["p"]),
         p_value(found["p_holm"]) + ("*" if found["flagged"] else ""),
         str(found["n"]),
     ]
-
-
-def _cut(text: str, width: int) -> str:
-    text = " ".join(safe_text(text).split())
-    return text if len(text) <= width else f"{text[: width - 1]}…"
 
 
 #: What the report's template uses.

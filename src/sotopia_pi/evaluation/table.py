@@ -7,7 +7,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sotopia_pi.evaluation.wording import NOTHING, interval, number, p_value, safe_text, share, signed
+from sotopia_pi.evaluation.wording import NOTHING, interval, number, p_value, share, signed
+from sotopia_pi.printable import one_line
 
 WIDTH = 110
 _NAME = 18
@@ -29,7 +30,7 @@ def render_table(
         rows = [_condition(row) for row in here]
         head = ["policy", "GOAL", "[95 % CI]", "n", "failed", "deals", "invalid", "words/turn", "turns"]
         rater = f", rated by {here[0]['rater']}" if here[0].get("rater") else ""
-        blocks.append([_cut(f"{tasks} tasks against {partner}{rater}", WIDTH), *align([head, *rows])])
+        blocks.append([one_line(f"{tasks} tasks against {partner}{rater}", WIDTH), *align([head, *rows])])
         blocks += _dimensions(here)
         pairs = [_pair(pair) for pair in comparisons if (pair["tasks"], pair["partner"]) == (tasks, partner)]
         if pairs:
@@ -43,7 +44,7 @@ def render_table(
 
 def _condition(row: Mapping[str, Any]) -> list[str]:
     return [
-        _cut(row["policy"], _NAME),
+        one_line(row["policy"], _NAME),
         number(row["goal"]["mean"]),
         interval(row["goal"]) or NOTHING,
         str(row["n"]),
@@ -63,8 +64,8 @@ def _dimensions(rows: Sequence[Mapping[str, Any]]) -> list[list[str]]:
     blocks = []
     for start in range(0, len(rows), _BESIDE):
         shown = rows[start : start + _BESIDE]
-        lines = [["dimension", *(_cut(row["policy"], _NAME) for row in shown)]]
-        lines += [[_cut(n, _LONGEST), *(_estimate(row["scores"].get(n)) for row in shown)] for n in names]
+        lines = [["dimension", *(one_line(row["policy"], _NAME) for row in shown)]]
+        lines += [[one_line(n, _LONGEST), *(_estimate(row["scores"].get(n)) for row in shown)] for n in names]
         lines.append(["goal", *(_estimate(row["goal"]) for row in shown)])
         lines.append(["overall", *(_estimate(row["scores"].get("overall")) for row in shown)])
         lines.append(["n (failed)", *(f"{row['n']} ({row['n_failed']})" for row in shown)])
@@ -78,8 +79,8 @@ def _estimate(found: Mapping[str, Any] | None) -> str:
 
 def _audited(row: Mapping[str, Any]) -> list[str]:
     return [
-        _cut(row["judge"].removeprefix("judge:"), _JUDGE),
-        _cut(row["policy"], _NAME),
+        one_line(row["judge"].removeprefix("judge:"), _JUDGE),
+        one_line(row["policy"], _NAME),
         str(row["n"]),
         number(row["pearson"]),
         number(row["spearman"]),
@@ -90,7 +91,7 @@ def _audited(row: Mapping[str, Any]) -> list[str]:
 
 def _pair(pair: Mapping[str, Any]) -> list[str]:
     return [
-        _cut(f"{_cut(pair['a'], _NAME)} − {pair['b']}", _PAIR),
+        one_line(f"{one_line(pair['a'], _NAME)} − {pair['b']}", _PAIR),
         signed(pair["delta"]),
         interval(pair) or NOTHING,
         p_value(pair["p"]),
@@ -99,16 +100,12 @@ def _pair(pair: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _cut(text: str, width: int) -> str:
-    text = " ".join(safe_text(text).split())
-    return text if len(text) <= width else f"{text[: width - 1]}…"
-
-
 def align(rows: Sequence[Sequence[str]]) -> list[str]:
     """Rows in columns two spaces apart, the first to the left and the others to the right, a rule under the head."""
-    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    shown = [[one_line(cell) for cell in row] for row in rows]
+    widths = [max(len(cell) for cell in column) for column in zip(*shown, strict=True)]
     lines = []
-    for name, *numbers in rows:
+    for name, *numbers in shown:
         cells = [name.ljust(widths[0]), *(n.rjust(width) for n, width in zip(numbers, widths[1:], strict=True))]
         lines.append("  ".join(cells).rstrip())
     return [lines[0], "  ".join("─" * width for width in widths), *lines[1:]]

@@ -6,7 +6,6 @@ failures that were left out are mentioned.
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -15,29 +14,7 @@ from sotopia_pi.evaluation.summary import BASE, EXPERT
 
 NOTHING = "–"
 SIGNIFICANT = 0.05
-TEXT_LIMIT = 2000
 _MANY_FAILED = 0.05
-_HARMLESS = "\n\t\u200c\u200d"  # the joiners: emoji and several scripts are unreadable without them
-
-
-def safe_text(text: str, limit: int = TEXT_LIMIT) -> str:
-    """Untrusted text with invisible and direction-changing characters spelled out as [U+…], cut after `limit`.
-
-    Right-to-left overrides, invisible and control characters and lone surrogates could make a page show something
-    else than what was written, or break its file. Escaping for HTML is the template's business.
-    """
-    kept = text[:limit]
-    if len(text) > limit:
-        kept += f" … [{len(text) - limit:,} more characters]"
-    if kept.isascii() and kept.isprintable():  # most of what a page prints; ten times as fast
-        return kept
-    return "".join(f"[U+{ord(char):04X}]" if _hidden(char) else char for char in kept.replace("\r\n", "\n"))
-
-
-def _hidden(char: str) -> bool:
-    # Cc control, Cf format (bidi controls, invisible), Cs surrogates, Zl/Zp separators; Co/Cn have no glyph.
-    category = unicodedata.category(char)
-    return char not in _HARMLESS and (category[0] == "C" or category in ("Zl", "Zp"))
 
 
 def number(value: float | None, digits: int = 2) -> str:

@@ -12,15 +12,19 @@ import csv
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from sotopia_pi.episodes.people import folded
 from sotopia_pi.errors import StoreError, WorldError
 from sotopia_pi.evaluation.people import Annotated, Annotation, role_of
+from sotopia_pi.inputs import open_text
 from sotopia_pi.interop.lines import LONGEST, read_lines
 from sotopia_pi.interop.problems import RecordError, Report
 from sotopia_pi.interop.scores import read_ratings
 from sotopia_pi.ratings.records import DIMENSIONS
+from sotopia_pi.spreadsheets import unmarked
 
 ROLES = (1, 2)
 #: What the policy under test is called where a record does not name it.
@@ -39,9 +43,10 @@ def read_annotated(annotations: Path, episodes: Path, target: str | None = None)
     report = Report()
     known = _episodes(episodes, target, report)
     seen: set[tuple[str, str]] = set()
+    names: dict[str, str] = {}
     for number, row in _rows(annotations):
         try:
-            again = _add(row, known, seen)
+            again = _add(row, known, seen, names)
         except RecordError as error:
             report.problem(annotations.name, number, str(error), row.get("pk") or "")
         else:
@@ -110,10 +115,9 @@ def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
     csv.field_size_limit(LONGEST)
     needed = ["pk", "annotator", *(f"{name}_{role}" for role in ROLES for name in DIMENSIONS)]
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
+        with open_text(path, newline="") as file:
             head = file.readline()
-            file.seek(0)
-            reader = csv.DictReader(file, delimiter=max(_SEPARATORS, key=head.count))
+            reader = csv.DictReader(chain([head], file), delimiter=max(_SEPARATORS, key=head.count))
             columns: Sequence[str] = reader.fieldnames or ()
             if missing := [name for name in needed if name not in columns]:
                 more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
@@ -123,20 +127,25 @@ def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
                 )
             if doubled := [name for name, count in Counter(columns).items() if count > 1 and name in needed]:
                 raise WorldError(f"{path} has the column {doubled[0]!r} twice; remove one.")
-            return [(reader.line_num, {key: value or "" for key, value in row.items() if key}) for row in reader]
+            return [
+                (reader.line_num, {key: unmarked(value or "") for key, value in row.items() if key}) for row in reader
+            ]
     except OSError as error:
         raise StoreError(f"{path} cannot be read ({error.strerror}); check the path.") from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise WorldError(f"{path} is no CSV in UTF-8 ({error}); give the CSV first and the episodes second.") from error
 
 
-def _add(row: Mapping[str, str], known: Mapping[str, Annotated], seen: set[tuple[str, str]]) -> str | None:
-    """Adds the annotation of a row; what should be known about it."""
+def _add(
+    row: Mapping[str, str], known: Mapping[str, Annotated], seen: set[tuple[str, str]], names: dict[str, str]
+) -> str | None:
+    """Adds the annotation of a row; what should be known about it. `names` has how each annotator was written first."""
     key, annotator = row["pk"].strip(), row["annotator"].strip()
     if key not in known:
         raise RecordError("there is no episode with this pk")
     if annotator.lower() in _MISSING:
         raise RecordError("the annotator is missing")
+    annotator = names.setdefault(folded(annotator), annotator)
     first, second = (_scores(row, role) for role in ROLES)
     if not first and not second:
         raise RecordError("it has no score")

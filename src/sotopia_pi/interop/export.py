@@ -81,6 +81,8 @@ def _casting(task: SocialTask, published: dict[str, str]) -> dict[str, Any]:
 
 def export_episodes(store: Store, path: Path, stages: Sequence[str] = ()) -> int:
     """Writes the completed episodes of the stages (default: all) as SOTOPIA's episode records; how many."""
+    for stage in stages:
+        store.check_stage(stage)
     with new_file(path) as scratch:
         count = write_lines(scratch, episode_records(store, stages))
         if not count:

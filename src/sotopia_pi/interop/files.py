@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from sotopia_pi.errors import StoreError
-from sotopia_pi.files import scratch_of
+from sotopia_pi.files import fresh_scratch, remove
 
 
 @contextmanager
@@ -18,10 +17,10 @@ def new_file(path: Path) -> Iterator[Path]:
     """A scratch file that becomes `path` when the block ends well, in place of an earlier one."""
     if path.is_dir():
         raise StoreError(f"{path} is a folder; give the name of a file with --out.")
-    scratch = scratch_of(path)
     with _writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        scratch = fresh_scratch(path)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
             yield scratch
             scratch.replace(path)
         finally:
@@ -33,15 +32,14 @@ def new_folder(path: Path) -> Iterator[Path]:
     """A scratch folder that becomes `path` when the block ends well; only an empty folder is replaced."""
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise StoreError(f"{path} is there already; give another --out, or remove it first.")
-    scratch = scratch_of(path)
     with _writing(path):
+        scratch = fresh_scratch(path)
         try:
-            shutil.rmtree(scratch, ignore_errors=True)
             scratch.mkdir(parents=True)
             yield scratch
             scratch.replace(path)
         finally:
-            shutil.rmtree(scratch, ignore_errors=True)
+            remove(scratch)
 
 
 @contextmanager

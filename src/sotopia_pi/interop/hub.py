@@ -91,6 +91,8 @@ def export_hub(
         "chats": lambda: chats(store, rounds, max_turns, prompts),
         "tasks": lambda: _tasks(store),
     }
+    for stage in stages:
+        store.check_stage(stage)
     counts = {}
     with new_folder(folder) as scratch:
         for part, make in rows.items():

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sotopia_pi.errors import StoreError
+from sotopia_pi.inputs import open_file, read_json
 from sotopia_pi.store.schema import storable
 
 #: Bytes of one record at most; a longer line is refused without being held in memory.
@@ -29,7 +30,7 @@ class Line:
 def read_lines(path: Path) -> Iterator[Line]:
     """The lines of a JSONL file that are not empty. StoreError when the file cannot be read."""
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             number = 0
             while raw := file.readline(LONGEST + 1):
                 number += 1
@@ -38,7 +39,7 @@ def read_lines(path: Path) -> Iterator[Line]:
                         raw = file.readline(LONGEST)
                     yield Line(number, problem=f"the line is longer than {LONGEST // 2**20} MiB")
                     continue
-                line = _read(number, raw.removeprefix(b"\xef\xbb\xbf") if number == 1 else raw)
+                line = _read(number, raw)
                 if line is not None:
                     yield line
     except OSError as error:
@@ -47,14 +48,14 @@ def read_lines(path: Path) -> Iterator[Line]:
 
 def _read(number: int, raw: bytes) -> Line | None:
     try:
-        text = raw.decode("utf-8").strip(" \t\r\n")
+        text = raw.decode("utf-8").strip(" \t\r\n\ufeff")  # a mark stands within where files were put together
     except UnicodeDecodeError as error:
         return Line(number, problem=f"the line is not UTF-8 (byte {error.start + 1})")
     if not text:
         return None
     try:
         record = _read_json(text)
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         reason = f"{error.msg}, column {error.colno}" if isinstance(error, json.JSONDecodeError) else str(error)
         return Line(number, problem=f"the line is not valid JSON ({reason})")
     if not isinstance(record, dict):
@@ -77,7 +78,7 @@ def storable_value(value: Any, depth: int = 0) -> Any:
 
 def _read_json(text: str) -> Any:
     """The value; NaN, which Python writes for what is missing and JSON does not have, is null."""
-    return storable_value(json.loads(text, parse_constant=lambda _: None))
+    return storable_value(read_json(text, lambda _: None))
 
 
 def same_record(stored: str, line: Line) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sotopia_pi.errors import WorldError
+from sotopia_pi.inputs import read_json, read_text
 from sotopia_pi.interop import fields
 from sotopia_pi.interop.lines import Line, read_lines, same_record
 from sotopia_pi.interop.problems import RecordError, Report
@@ -204,7 +204,7 @@ def _hard_ids(folder: Path) -> list[str] | None:
     if not path.is_file():
         return None
     try:
-        ids = json.loads(path.read_bytes().decode("utf-8"))
+        ids = read_json(read_text(path))
     except (OSError, ValueError) as error:
         raise WorldError(f"{path} cannot be read ({error}); give a JSON list of environment ids.") from error
     if not isinstance(ids, list) or not all(isinstance(id, str) for id in ids):

@@ -59,6 +59,7 @@ class Embedder:
                 padding=True,
                 truncation=True,
                 max_length=_TOKENS,
+                split_special_tokens=True,
                 return_tensors="pt",
             )
             with torch.inference_mode():

@@ -3,8 +3,8 @@
 A worker thread runs steps for as long as somebody waits. A step takes all conversations that want tokens: those that
 just arrived bring the part of their prompt that is not cached, the others their last token, and all of them a draft of
 what may follow (drafting.py): as many tokens are gained as the model itself draws in agreement with the draft, and one
-more. Conversations join and leave between steps (slots.py). A reply ends when its JSON object closes (a free one does
-not), at an end-of-turn token, or at `max_tokens`.
+more. Conversations join and leave between steps (slots.py). A reply ends when its first JSON object outside of thoughts
+closes (a free one does not), at an end-of-turn token, or at `max_tokens`.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from pathlib import Path
 import torch
 
 from sotopia_pi.errors import ModelError
+from sotopia_pi.models.answers import answer_end
 from sotopia_pi.models.chat import encode_chat
 from sotopia_pi.models.drafting import Drafter
 from sotopia_pi.models.drawing import draw
-from sotopia_pi.models.jsontext import json_object_end
 from sotopia_pi.models.packing import Packing, Run, Segment, SlotCache, use_packed_attention
-from sotopia_pi.models.protocol import Completion, JsonSchema, Message, Sampling
+from sotopia_pi.models.protocol import Completion, Finish, JsonSchema, Message, Sampling
 from sotopia_pi.models.slots import Request, Slot, Slots, common_prefix
 from sotopia_pi.models.weights import lay_out_for_steps, load_model, load_tokenizer
 
@@ -244,11 +244,12 @@ class LocalModel:
             request.context.append(token)
             request.text = self._tokenizer.decode(request.context[request.prompt :])
         written = len(request.context) - request.prompt
-        end = json_object_end(request.text) if "}" in request.text and not request.free else None
+        end = answer_end(request.text) if "}" in request.text and not request.free else None
         if request.heard is not None and not request.abandoned:
             request.heard(request.text[:end])
         if stopped or end is not None or written >= request.sampling.max_tokens or request.abandoned:
             slot.request = None
             self._drafter.learn(request.context[max(request.prompt - 2, 0) :])
             text = request.text if end is None else request.text[:end]
-            request.answer.set_result(Completion(text, request.prompt, request.cached, written))
+            finish: Finish = "stop" if stopped or end is not None else "length"
+            request.answer.set_result(Completion(text, request.prompt, request.cached, written, finish=finish))

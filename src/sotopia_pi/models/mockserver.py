@@ -26,7 +26,15 @@ from sotopia_pi.models.fake import rating_reply
 from sotopia_pi.models.mocktexts import PEER_JUDGE, PrefixCounter, action, follow, peer_rating
 from sotopia_pi.models.protocol import JsonSchema
 
-FAULTS = ("429", "429-after", "500", "drop", "slow", "truncated", "schema", "refusal", "empty", "huge")
+#: How calls fail by default: nothing of it stops a run.
+FAULTS = (
+    "429", "429-after", "500", "drop", "slow", "truncated", "schema", "refusal", "empty", "huge", "broken", "filtered",
+    "thinking", "tools",
+)  # fmt: skip
+#: How they fail where no other call would fare better.
+STOPS = ("no-money", "stream", "page", "firewall")
+#: What the server says of a call's tokens.
+USAGES = ("true", "none", "zeros", "texts", "floats", "parts", "negative", "huge", "no-reply")
 #: Characters of an enormous reply.
 HUGE = 4_000_000
 
@@ -36,7 +44,8 @@ class Behaviour:
     """How the server behaves. `fail` of the calls meet one of `faults`; `structured` is what it can be asked for.
 
     `retry_after` and `slow` are seconds, `latency` seconds per reply. Calls that name one of `unsupported` in their
-    body get a 400. With a `key`, calls without it get a 401. `dead` closes every connection unanswered.
+    body get a 400, and so do those that name all of `exclusive`. With a `key`, calls without it get a 401. `dead`
+    closes every connection unanswered. `usage` is one of `USAGES`.
     """
 
     latency: float = 0.0
@@ -47,6 +56,8 @@ class Behaviour:
     slow: float = 0.5
     structured: str = "schema"
     unsupported: tuple[str, ...] = ()
+    exclusive: tuple[str, ...] = ()
+    usage: str = "true"
     key: str | None = None
     conversation: str | None = None
     model: str | None = None
@@ -141,7 +152,8 @@ class MockServer:
         return await self._misbehave(request, fault, body, cached) if fault else self._answer(body, cached)
 
     def _answer(self, body: dict[str, Any], cached: tuple[int, int]) -> web.StreamResponse:
-        return self._counted("ok", web.Response(body=_completion(body, _text(body), cached), content_type=_JSON))
+        sent = _completion(body, _choice(_text(body)), _usage(self.behaviour.usage, _text(body), cached))
+        return self._counted("ok", web.Response(body=sent, content_type=_JSON))
 
     def _unsupported(self, body: dict[str, Any]) -> str:
         wanted = (body.get("response_format") or {}).get("type", "text")
@@ -151,6 +163,8 @@ class MockServer:
         for name in self.behaviour.unsupported:
             if name in body:
                 return f"Unsupported parameter: '{name}' is not supported with this model."
+        if self.behaviour.exclusive and set(self.behaviour.exclusive) <= body.keys():
+            return f"Give {' or '.join(self.behaviour.exclusive)}, not both."
         return ""
 
     async def _misbehave(
@@ -168,11 +182,8 @@ class MockServer:
             case "500":
                 return self._counted(fault, _error(500, "something broke"))
             case "slow":
-                return await self._slowly(request, _completion(body, _text(body), cached))
-        sent = _completion(body, _FAULTY.get(fault, ""), cached, refusal=fault == "refusal")
-        if fault == "truncated":
-            sent = _completion(body, _text(body), cached)[:-40]
-        return self._counted(fault, web.Response(body=sent, content_type=_JSON))
+                return await self._slowly(request, _completion(body, _choice(_text(body)), _usage("true", "", cached)))
+        return self._counted(fault, _odd(fault, body, cached))
 
     async def _slowly(self, request: web.BaseRequest, sent: bytes) -> web.StreamResponse:
         """A reply in ten pieces with pauses between them."""
@@ -196,7 +207,28 @@ class MockServer:
 
 
 _JSON = "application/json"
-_FAULTY = {"schema": '{"action_type": "shout", "words": 3}', "refusal": "I cannot help with that.", "huge": "x" * HUGE}
+
+
+def _choice(content: str | None, finish: str = "stop", message: Any = None, **more: Any) -> dict[str, Any]:
+    message = {"role": "assistant", "content": content, "refusal": None} | (message or {})
+    return {"index": 0, "message": message, "finish_reason": finish, **more}
+
+
+#: The choice of a completion that misbehaves, by fault.
+_CHOICES = {
+    "schema": _choice('{"action_type": "shout", "words": 3}'),
+    "refusal": _choice(None, message={"refusal": "I cannot help with that."}),
+    "empty": _choice(""),
+    "huge": _choice("x" * HUGE),
+    "broken": _choice(None, "error", error={"code": 502, "message": "the provider broke"}),
+    "filtered": _choice("", "content_filter"),
+    "thinking": _choice(None, "length", {"reasoning_content": 'Perhaps {"action_type": "leave", "argument": ""}?'}),
+    "tools": _choice(
+        None,
+        "tool_calls",
+        {"tool_calls": [{"id": "1", "type": "function", "function": {"name": "say", "arguments": "{}"}}]},
+    ),
+}
 
 
 def _json(value: Any) -> web.Response:
@@ -204,8 +236,16 @@ def _json(value: Any) -> web.Response:
 
 
 def _error(status: int, said: str, headers: dict[str, str] | None = None) -> web.Response:
-    body = orjson.dumps({"error": {"message": said, "type": "mock", "code": None}})
-    return web.Response(status=status, body=body, content_type=_JSON, headers=headers)
+    return web.Response(status=status, body=orjson.dumps(_fault(said)), content_type=_JSON, headers=headers)
+
+
+def _fault(said: str, code: str | None = None) -> dict[str, Any]:
+    return {"error": {"message": said, "type": "mock", "code": code}}
+
+
+def _stream(body: dict[str, Any]) -> str:
+    piece = orjson.dumps({"choices": [{"index": 0, "delta": {"content": _text(body)}}]}).decode()
+    return f"data: {piece}\n\ndata: [DONE]\n\n"
 
 
 def _text(body: dict[str, Any]) -> str:
@@ -220,24 +260,45 @@ def _text(body: dict[str, Any]) -> str:
     return action(last)
 
 
-def _completion(body: dict[str, Any], text: str, cached: tuple[int, int], refusal: bool = False) -> bytes:
-    prompt, known = cached[0] // 4, cached[1] // 4
-    message = {"role": "assistant", "content": None if refusal else text, "refusal": text if refusal else None}
-    return orjson.dumps(
-        {
-            "id": "mock",
-            "object": "chat.completion",
-            "created": 0,
-            "model": body.get("model"),
-            "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
-            "usage": {
-                "prompt_tokens": prompt,
-                "completion_tokens": len(text) // 4,
-                "total_tokens": prompt + len(text) // 4,
-                "prompt_tokens_details": {"cached_tokens": known},
-            },
-        }
-    )
+def _completion(body: dict[str, Any], choice: dict[str, Any], usage: dict[str, Any] | None) -> bytes:
+    head = {"id": "mock", "object": "chat.completion", "created": 0, "model": body.get("model")}
+    return orjson.dumps({**head, "choices": [choice], **({} if usage is None else {"usage": usage})})
+
+
+def _odd(fault: str, body: dict[str, Any], cached: tuple[int, int]) -> web.Response:
+    """A reply that is whole and odd."""
+    match fault:
+        case "stream":
+            return web.Response(text=_stream(body), content_type="text/event-stream")
+        case "page":
+            return web.Response(text="<html><title>Log in to the network</title></html>", content_type="text/html")
+        case "firewall":
+            page = "<html><title>Blocked by the firewall</title></html>"
+            return web.Response(status=403, text=page, content_type="text/html")
+        case "no-money":
+            return _json(_fault("You have used up your credits.", "insufficient_quota"))
+    choice = _CHOICES.get(fault) or _choice(_text(body))
+    sent = _completion(body, choice, _usage("true", str(choice["message"]["content"] or ""), cached))
+    return web.Response(body=sent[:-40] if fault == "truncated" else sent, content_type=_JSON)
+
+
+def _usage(kind: str, text: str, cached: tuple[int, int]) -> dict[str, Any] | None:
+    """What is said of the tokens of a reply to a prompt of so many characters, of which so many were known."""
+    prompt, completion = cached[0] // 4, len(text) // 4
+    counts: dict[str, tuple[Any, Any]] = {
+        "zeros": (0, 0),
+        "texts": (str(prompt), str(completion)),
+        "floats": (float(prompt), float(completion)),
+        "parts": (prompt + 0.5, completion + 0.5),
+        "negative": (-prompt, -completion),
+        "huge": (10**18, 10**18),
+        "no-reply": (prompt, 0),
+    }
+    if kind == "none":
+        return None
+    said, written = counts.get(kind, (prompt, completion))
+    total, details = {"total_tokens": prompt + completion}, {"cached_tokens": cached[1] // 4}
+    return {"prompt_tokens": said, "completion_tokens": written, **total, "prompt_tokens_details": details}
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -246,7 +307,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--port", type=int, default=8099, help="port on this machine (0: any free one)")
     parser.add_argument("--latency-ms", type=float, default=50, help="milliseconds before each reply")
     parser.add_argument("--fail", type=float, default=0, help="share of calls that fail, 0 to 1")
-    parser.add_argument("--faults", default=",".join(FAULTS), help="how they fail (default: all of %(default)s)")
+    parser.add_argument("--faults", default=",".join(FAULTS), help="how they fail (default: %(default)s)")
+    parser.add_argument("--usage", choices=USAGES, default="true", help="what it says of a call's tokens")
     parser.add_argument("--slow", type=float, default=0.5, help="seconds that a slow reply takes")
     parser.add_argument("--structured", choices=("schema", "object", "none"), default="schema", help="what it supports")
     parser.add_argument("--conversation", metavar="REGEX", help="what names a conversation in a prompt")
@@ -265,13 +327,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = _parser()
     given = parser.parse_args(arguments)
     faults = tuple(given.faults.split(","))
-    if unknown := [name for name in faults if name not in FAULTS]:
-        parser.error(f"unknown faults {', '.join(unknown)}; there are {', '.join(FAULTS)}")
+    if unknown := [name for name in faults if name not in FAULTS + STOPS]:
+        parser.error(f"unknown faults {', '.join(unknown)}; there are {', '.join(FAULTS + STOPS)}")
     behaviour = Behaviour(
         latency=given.latency_ms / 1000,
         fail=given.fail,
         faults=faults,
         slow=given.slow,
+        usage=given.usage,
         structured=given.structured,
         conversation=given.conversation,
         seed=given.seed,

@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from sotopia_pi.models.words import SEAM
+
 _LONG = 400
 _KEPT = 2048
 _PROBE = ("A first part, with 1,200 words.", "user\n Then another;\n", "and a third")
@@ -54,7 +56,9 @@ class Tokenizing:
             self._known.popitem(last=False)
 
     def _parts(self, text: str) -> list[str]:
-        """The text cut where a special token begins before or ends after a long part without one."""
+        """The text cut at its seams, and where a special token begins before or ends after a long part without one."""
+        if SEAM in text:
+            return [part for piece in text.split(SEAM) if piece for part in self._parts(piece)] or [""]
         if self._borders is None or len(text) < _LONG:
             return [text]
         parts = [""]
@@ -94,7 +98,10 @@ _BY_TOKENIZER: WeakKeyDictionary[Any, Tokenizing] = WeakKeyDictionary()
 
 
 def token_ids(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
-    """The ids of each text, without special tokens added. The tokenizer must not change its vocabulary later."""
+    """The ids of each text, whose parts between SEAMs are tokenized apart, without special tokens added.
+
+    The tokenizer must not change its vocabulary later.
+    """
     if tokenizer not in _BY_TOKENIZER:
         _BY_TOKENIZER[tokenizer] = Tokenizing(tokenizer)
     return _BY_TOKENIZER[tokenizer].ids(texts)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from sotopia_pi.errors import ModelError
+from sotopia_pi.models.chat import chat_format
 from sotopia_pi.models.fitting import holds_whole_weights, merged
 
 _LOG = logging.getLogger(__name__)
@@ -32,7 +33,23 @@ def cache_folder() -> Path:
     chosen = os.environ.get("SOTOPIA_PI_CACHE")
     if chosen:
         return Path(chosen)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sotopia-pi"
+    known = os.environ.get("XDG_CACHE_HOME")
+    if known and Path(known).is_absolute():  # else it is to be ignored, as XDG says
+        return Path(known) / "sotopia-pi"
+    try:
+        return Path.home() / ".cache" / "sotopia-pi"
+    except RuntimeError:
+        raise ModelError(
+            "There is no home directory to keep converted weights in; name a folder in SOTOPIA_PI_CACHE."
+        ) from None
+
+
+def at_home(name: str) -> Path:
+    """The path of a name, with the home directory in place of a leading "~"; as it is where nobody has that home."""
+    try:
+        return Path(name).expanduser()
+    except RuntimeError:
+        return Path(name)
 
 
 def resolve(name: str) -> str:
@@ -40,7 +57,7 @@ def resolve(name: str) -> str:
     if name == SMOLLM2:
         gguf = _smollm2_gguf()
         return str(_converted(gguf)) if gguf else _SMOLLM2_HUB
-    folder = Path(name).expanduser()
+    folder = at_home(name)
     if folder.is_dir():
         if not (folder / "config.json").is_file():
             raise ModelError(f"{folder} has no config.json, so it is not a model that transformers can load.")
@@ -54,7 +71,7 @@ def public_name(name: str) -> str:
     """How others may be told of a model: its name on the hub, and of a folder nothing but its own name."""
     if name == SMOLLM2:
         return _SMOLLM2_HUB
-    folder = Path(name).expanduser()
+    folder = at_home(name)
     if name.startswith((".", "/", "~")) or name.count("/") > 1 or "\\" in name or folder.is_dir():
         return folder.resolve().name.rpartition("\\")[2]
     return name
@@ -78,10 +95,14 @@ def use_threads(count: int) -> None:
 
 
 def load_tokenizer(name: str) -> Any:
-    """The tokenizer of a model (a `PreTrainedTokenizerFast`), with its chat template."""
+    """The tokenizer of a model (a `PreTrainedTokenizerFast`). ModelError when its chat template cannot be used."""
     tokenizer = _load("AutoTokenizer", name)
     if not tokenizer.chat_template:
         raise ModelError(f"{name} has no chat template, so it cannot hold a conversation; use an instruct model.")
+    try:
+        chat_format(tokenizer)
+    except ModelError as error:
+        raise ModelError(f"{name} cannot be used: {error}") from None
     return tokenizer
 
 

@@ -10,16 +10,16 @@ from __future__ import annotations
 from sotopia_pi.pipeline.preparing import prepare
 from sotopia_pi.pipeline.reporting import evaluate, report
 from sotopia_pi.pipeline.rounds import collect, rate, select
-from sotopia_pi.pipeline.stages import Facts, episode_stages, forget_failures, stage_of
+from sotopia_pi.pipeline.stages import Facts, forget_failures, own_stages, stage_of
 from sotopia_pi.pipeline.tasks import prepare_tasks
 from sotopia_pi.pipeline.updates import check_training, train
 from sotopia_pi.rundir import Run
 
 __all__ = [
     "collect",
-    "episode_stages",
     "evaluate",
     "forget_failures",
+    "own_stages",
     "prepare",
     "prepare_tasks",
     "rate",

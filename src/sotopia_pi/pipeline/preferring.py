@@ -14,7 +14,7 @@ from sotopia_pi.pipeline.rounds import candidates_of
 from sotopia_pi.pipeline.stages import Facts, need, once
 from sotopia_pi.pipeline.updates import lineage_of, trained_weights
 from sotopia_pi.records import derive_seed
-from sotopia_pi.rundir import POLICIES, Run
+from sotopia_pi.rundir import Run
 from sotopia_pi.training.card import write_card
 from sotopia_pi.training.dpo import check_possible, prefer
 from sotopia_pi.training.examples import Example
@@ -63,7 +63,7 @@ def train_on_preferences(run: Run, item: RoundConfig) -> Facts:
             base,
             run.policy_folder(item.parent),
             [tokens for _, tokens in made],
-            run.folder / POLICIES / item.name,
+            run.place_of_policy(item.name),
             settings,
             derive_seed(run.config.seed, item.name),
             run.quiet,

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from sotopia_pi import evaluation, judging
 from sotopia_pi.config import PARTNER, RoundConfig
+from sotopia_pi.episodes.records import Episode
+from sotopia_pi.errors import StoreError
 from sotopia_pi.evaluation import matchups
 from sotopia_pi.evaluation.audit import Audited
+from sotopia_pi.evaluation.causes import render_invalid
 from sotopia_pi.evaluation.records import Result
 from sotopia_pi.evaluation.safety_table import render_safety
 from sotopia_pi.evaluation.samples import choose, sample
 from sotopia_pi.pipeline.safety import evaluate_safety
 from sotopia_pi.pipeline.safety import stage as safety_stage
-from sotopia_pi.pipeline.stages import Facts, need, once, policies, say_judged
+from sotopia_pi.pipeline.stages import Facts, invalid_in, need, once, policies, say_invalid, say_judged
 from sotopia_pi.pipeline.updates import versions
 from sotopia_pi.pipeline.watching import Watch, watch_stage
 from sotopia_pi.ratings.verifier import VERIFIER
@@ -41,6 +44,7 @@ def evaluate(run: Run) -> dict[str, Facts]:
         facts[policy] = once(run, matchups.stage(policy), work)
         run.say(f"evaluate   {policy}: {facts[policy]['completed']} episodes, {facts[policy]['failed']} failed")
         say_judged(run, matchups.stage(policy), facts[policy])
+        say_invalid(run, matchups.stage(policy))
     evaluate_safety(run)
     return facts
 
@@ -74,13 +78,18 @@ def report(run: Run) -> Facts:
             samples={policy: chosen for policy, chosen in samples.items() if chosen},
             audited=audited,
             safety=watch.summary(policies(run)),
+            invalid=invalid_in(run, map(matchups.stage, policies(run))),
         ),
         run.folder,
     )
     run.say("\n" + evaluation.render_table(content["evaluations"], content["comparisons"], content["audit"]))
+    if content["invalid"]:
+        run.say("\n" + render_invalid(content["invalid"]))
     run.say("\n" + render_safety(content["safety"]))
     if run.ledger.facts():
         run.say(f"\nspent      {run.ledger}")
+    for model, missing in run.ledger.not_sent().items():
+        run.say(f"not sent   {model}: {', '.join(missing)}")
     run.say(f"\nreport     {run.folder / 'report.html'}")
     return content
 
@@ -108,7 +117,9 @@ def _evaluated(
     main: list[Result] = []
     others: list[Result] = []
     audited: list[Audited] = []
+    seen: set[tuple[str, tuple[str, ...], int]] = set()
     for episode, ratings in judging.rated_episodes(run, matchups.stage(policy)):
+        _check_evaluated(run, policy, episode, tasks, seen)
         task = tasks[episode.task_id]
         label, counts = groups[task.id]
         row = matchups.result(policy, label, task, episode, ratings.get(counts, {}), counts)
@@ -125,6 +136,19 @@ def _evaluated(
     return main + others, audited
 
 
+def _check_evaluated(
+    run: Run, policy: str, episode: Episode, tasks: Collection[str], seen: set[tuple[str, tuple[str, ...], int]]
+) -> None:
+    """StoreError for an episode that no evaluation of the policy can hold, as in a database that was damaged."""
+    match = episode.task_id, episode.players, episode.repeat
+    if episode.task_id not in tasks or policy not in episode.players or match in seen:
+        raise StoreError(
+            f"{run.store.where} holds a record that cannot be (episodes {episode.key}: its task, its players or its "
+            "repeat are not of this evaluation): restore a copy, or start another run"
+        )
+    seen.add(match)
+
+
 def _run_facts(run: Run, stages: dict[str, Facts]) -> Facts:
     seconds = {name: facts["seconds"] for name, facts in stages.items() if "seconds" in facts}
     return {
@@ -136,6 +160,7 @@ def _run_facts(run: Run, stages: dict[str, Facts]) -> Facts:
         "tasks": {name: stages.get("tasks", {}).get(name, 0) for name in ("train", "test", "transfer")},
         "versions": versions(),
         "spending": run.ledger.facts(),
+        "not_sent": run.ledger.not_sent(),
         "seconds": seconds,
         "seconds_total": round(sum(seconds.values()), 1),
     }

@@ -10,15 +10,17 @@ from sotopia_pi.config import EXPERT, JudgeConfig, RoundConfig, by_people
 from sotopia_pi.episodes.people import is_human
 from sotopia_pi.episodes.play import Plan
 from sotopia_pi.errors import ConfigError, TrainingError
-from sotopia_pi.pipeline.stages import Facts, need, once, say_judged, stage_of
+from sotopia_pi.pipeline.stages import Facts, need, once, say_invalid, say_judged, stage_of
 from sotopia_pi.ratings.records import Rating
 from sotopia_pi.ratings.safety.judge import SAFETY
-from sotopia_pi.ratings.verifier import verify
+from sotopia_pi.ratings.verifier import VERIFIER, verify
 from sotopia_pi.rundir import Run
 from sotopia_pi.training.selection import Candidate, saturation
 from sotopia_pi.training.selection import select as apply_rule
 from sotopia_pi.world import SocialTask
 
+#: How the names of imported stages begin.
+IMPORTED = "import/"
 #: The rater of a round that imitates what nobody rated: every role of every episode is as good as the others.
 NOBODY = "none"
 
@@ -54,6 +56,7 @@ def collect(run: Run, item: RoundConfig) -> Facts:
     played = f"imported episodes ({item.episodes})" if item.episodes else f"episodes of {player} with itself"
     played = "episodes that people played" if by_people(item.episodes) else played
     run.say(f"collect    {item.name}: {facts['completed']} {played}, {facts['failed']} failed")
+    say_invalid(run, stage_of(item))
     return facts
 
 
@@ -104,14 +107,19 @@ def rate(run: Run, stage: str, judge: JudgeConfig | None = None, retry_failed: b
     """Rates the completed episodes of a stage without playing anything; ratings of other raters stay.
 
     With `judge`, that judge rates all of them that it has not rated yet. Else the verifier rates the verified ones
-    again, and the run's own judge, if it has one, those that it has not rated yet.
+    again, but not imported ones whose ratings came with them, and the run's own judge, if it has one, those that it has
+    not rated yet.
     """
     if judge is not None:
         facts: Facts = dict(judging.judge_with(run, stage, judge, retry_failed=retry_failed))
+        if not facts["judged"]:
+            run.say(f"judge      {stage}: nothing, none of its episodes was played to its end")
         say_judged(run, stage, facts)
         return facts
     rated = undecided = 0
-    for episode in run.store.episodes(stage):
+    raters = run.store.raters(stage)
+    told = stage.startswith(IMPORTED) and bool(raters) and VERIFIER not in raters
+    for episode in () if told else run.store.episodes(stage):
         task = run.store.task(episode.task_id)
         if episode.completed and task.scenario.verified:
             ratings = verify(task, episode)

@@ -17,7 +17,7 @@ from sotopia_pi.episodes.play import Plan
 from sotopia_pi.episodes.records import Episode
 from sotopia_pi.errors import ConfigError
 from sotopia_pi.models.protocol import Sampling
-from sotopia_pi.pipeline.stages import Facts, once, policies
+from sotopia_pi.pipeline.stages import Facts, once, policies, say_invalid
 from sotopia_pi.ratings.judge import rate_all
 from sotopia_pi.ratings.opening import judge_model
 from sotopia_pi.ratings.records import Rating
@@ -84,6 +84,7 @@ def evaluate_safety(run: Run) -> None:
 
         facts = once(run, stage(policy), work)
         run.say(f"safety     {policy}: {facts['completed']} episodes with a harmful goal, {facts['failed']} failed")
+        say_invalid(run, stage(policy))
 
 
 def read(run: Run, name: str, judge: JudgeConfig | None = None, retry_failed: bool = False) -> Facts:
@@ -94,7 +95,7 @@ def read(run: Run, name: str, judge: JudgeConfig | None = None, retry_failed: bo
     """
     harmful = [(episode.key, task) for episode, task in _harmful(run, name)]
     have = {rating.episode for rating in run.store.ratings(name, RULES)}
-    for key, task in harmful:
+    for key, task in () if run.store.read_only else harmful:  # they are read again wherever they are reported
         if key not in have:
             run.store.add_ratings(read_intentions(task, run.store.episode(key)))
     if judge is None or not harmful:

@@ -125,7 +125,7 @@ def _check_apart(groups: dict[str, list[SocialTask]]) -> None:
 
 def _check_overlap(run: Run, groups: dict[str, list[SocialTask]]) -> None:
     held_out = [task for name in ("test", "transfer", DEV, safety.GROUP) for task in groups.get(name, ())]
-    found = near_duplicates(groups["train"], held_out)
+    found, too_short = near_duplicates(groups["train"], held_out)
     if found and run.config.world.overlap == "refuse":
         raise ConfigError(
             f"Near-duplicates ({len(found)}) of held-out scenarios are trained on; remove them, or set "
@@ -133,3 +133,5 @@ def _check_overlap(run: Run, groups: dict[str, list[SocialTask]]) -> None:
         )
     for match in found:
         run.say(f"overlap    {match.describe()}")
+    for text in too_short:
+        run.say(f'overlap    {text.label} "{text.shortened()}" is too short to be compared; look at it yourself')

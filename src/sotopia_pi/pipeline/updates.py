@@ -9,6 +9,7 @@ from pathlib import Path
 
 from sotopia_pi.config import RoundConfig
 from sotopia_pi.errors import ConfigError
+from sotopia_pi.files import check_tree
 from sotopia_pi.models.fitting import holds_whole_weights
 from sotopia_pi.models.remote.spec import is_remote
 from sotopia_pi.models.weights import BESIDE, check_quantizing
@@ -16,7 +17,7 @@ from sotopia_pi.pipeline.choosing import best_player
 from sotopia_pi.pipeline.preparing import fingerprint, prepare
 from sotopia_pi.pipeline.stages import Facts, need, once
 from sotopia_pi.records import derive_seed
-from sotopia_pi.rundir import POLICIES, Run
+from sotopia_pi.rundir import Run
 from sotopia_pi.training.card import write_card
 from sotopia_pi.training.launch import check_runtime
 from sotopia_pi.training.lineage import Lineage, read_lineage, write_lineage
@@ -55,11 +56,12 @@ def _imitate(run: Run, item: RoundConfig, base: str) -> Facts:
     from sotopia_pi.models.weights import load_tokenizer, use_threads
     from sotopia_pi.training.sft import SEQUENCES, fine_tune, work_folder
 
-    settings, target = run.config.training_of(item), run.folder / POLICIES / item.name
+    settings, target = run.config.training_of(item), run.place_of_policy(item.name)
     parent, seed = run.policy_folder(item.parent), derive_seed(run.config.seed, item.name)
     use_threads(run.config.runtime.threads)
     pairs = [pair for name in (*item.replay, item.name) for pair in run.store.selection(name)]
     folder = work_folder(target)
+    check_tree(folder, alone=True)  # which a stranger may have prepared to be continued
     plan = fingerprint(base, parent, settings, seed, pairs)
     facts = _begun(folder, plan)
     if facts is None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from string import Template
 
 from sotopia_pi.errors import ConfigError
+from sotopia_pi.inputs import read_text
 from sotopia_pi.records import content_hash
 
 _OURS = Path(__file__).parent
@@ -30,11 +31,13 @@ class Prompts:
         self._parts = {name: _parts(template) for name, template in self._templates.items()}
 
     def _load(self, name: str) -> Template:
-        path = self._folder / name if self._folder and (self._folder / name).is_file() else self._ours / name
+        path = self._folder / name if self._folder and (self._folder / name).exists() else self._ours / name
         try:
-            template = Template(path.read_text(encoding="utf-8").strip())
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"The prompt {path} cannot be read ({error}); give a UTF-8 text file.") from error
+            template = Template(read_text(path).strip())
+        except OSError as error:
+            raise ConfigError(
+                f"The prompt {path} cannot be read ({error.strerror}); give a UTF-8 text file."
+            ) from error
         allowed = set(Template((self._ours / name).read_text(encoding="utf-8")).get_identifiers())
         if not template.is_valid() or not set(template.get_identifiers()) <= allowed:
             raise ConfigError(f"{path} uses an unknown placeholder; {name} may use ${', $'.join(sorted(allowed))}.")

@@ -5,7 +5,6 @@ Stored ratings stay as they were given; a calibration changes what selection see
 
 from __future__ import annotations
 
-import json
 from bisect import bisect_right
 from pathlib import Path
 from typing import Any, Self
@@ -13,6 +12,7 @@ from typing import Any, Self
 from pydantic import ConfigDict, Field, ValidationError, model_validator
 
 from sotopia_pi.errors import ConfigError
+from sotopia_pi.inputs import read_json, read_text
 from sotopia_pi.ratings.records import Rating
 from sotopia_pi.ratings.scores import GOAL
 from sotopia_pi.records import Record
@@ -70,7 +70,7 @@ def read_calibration(path: Path) -> Calibration:
     try:
         if path.stat().st_size > _LARGEST:
             raise ConfigError(f"{path} is too large for a calibration; name the calibration.json of an audit.")
-        value: Any = json.loads(path.read_text(encoding="utf-8"))
+        value: Any = read_json(read_text(path))
         return Calibration.model_validate(value)
     except OSError as error:
         raise ConfigError(

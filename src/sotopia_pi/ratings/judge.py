@@ -14,6 +14,7 @@ from typing import Protocol
 
 from sotopia_pi.episodes.records import Episode
 from sotopia_pi.errors import ModelError
+from sotopia_pi.models.answers import shown_again
 from sotopia_pi.models.protocol import ChatModel, Message, Sampling
 from sotopia_pi.prompts import Prompts
 from sotopia_pi.ratings.casefile import case_file
@@ -48,6 +49,11 @@ def rater_name(
     if PurePath(model).is_absolute() or model.startswith((".", "~")):
         model = PurePath(model).name
     return f"{JUDGE}{model}{'+' if method else ''}{method}:{content_hash(asked)[:8]}"
+
+
+def unusable(cause: str) -> str:
+    """How the reason begins of a rating that failed because both replies were unusable, the second for this cause."""
+    return f"judge reply, {cause}"
 
 
 class Rates(Protocol):
@@ -93,7 +99,8 @@ class Judge:
         try:
             verdicts = await self._ask(task, episode, sample, conversation)
         except ReplyError as error:
-            return tuple(self._failed(episode, role, sample, f"judge reply: {error}") for role in task.roles)
+            why = f"{unusable(error.cause)}: {error}"
+            return tuple(self._failed(episode, role, sample, why) for role in task.roles)
         except ModelError as error:
             return tuple(self._failed(episode, role, sample, f"judge unreachable: {error}") for role in task.roles)
         finally:
@@ -118,15 +125,16 @@ class Judge:
         seeds = [derive_seed("judge", episode.key, episode.seed, sample, attempt) for attempt in (0, 1)]
         first = await self.model.complete(chat, self.sampling, seeds[0], conversation, schema=schema)
         try:
-            return parse_reply(first.text, token, names, self.dimensions)
+            return parse_reply(first.text, token, names, self.dimensions, first.finish)
         except ReplyError as error:
             complaint = self.prompts.fill("reask", violation=error)
-        chat += [Message(role="assistant", content=first.text), Message(role="user", content=complaint)]
+        shown = shown_again(first.text)
+        chat += [Message(role="assistant", content=shown), Message(role="user", content=complaint)]
         second = await self.model.complete(chat, self.sampling, seeds[1], conversation, schema=schema)
         try:
-            return parse_reply(second.text, token, names, self.dimensions)
+            return parse_reply(second.text, token, names, self.dimensions, second.finish)
         except ReplyError as error:
-            raise ReplyError(f"{error}. The reply began: {second.text[:_KEPT]!r}") from None
+            raise ReplyError(f"{error}. The reply began: {second.text[:_KEPT]!r}", error.cause) from None
 
     def _failed(self, episode: Episode, role: int, sample: int, why: str) -> Rating:
         return Rating(episode=episode.key, role=role, rater=self.rater, sample=sample, failure=why)

@@ -1,29 +1,30 @@
 """The contract between a judge's reply and numbers: which object of it counts, and what must stand in it.
 
-Only an object that carries the token of this case counts; whoever spoke in the transcript cannot know the token, so
-ratings that the judge quotes from there are never read as its own. Scores belong to a role by the role's key and the
-name beside it, never by position. Every violation names its offender, for the judge that is asked again and for the
-reason of a failed rating.
+Only an object that carries the token of this case counts, and of several the last (models/answers.py): what is thought
+or drafted before it does not. Whoever spoke in the transcript cannot know the token, so ratings that the judge quotes
+from there are never read as its own. Scores belong to a role by the role's key and the name beside it, never by
+position. Every violation names its offender, for the judge that is asked again and for the reason of a failed rating.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
-from sotopia_pi.models.protocol import JsonSchema
+from sotopia_pi.models.answers import AnswerError, read_reply
+from sotopia_pi.models.jsontext import JsonObject
+from sotopia_pi.models.protocol import Finish, JsonSchema
 from sotopia_pi.ratings.dimensions import Dimension
 
-#: Characters of a reply that are read; a rating of ten roles is shorter.
-LONGEST = 100_000
-#: Opening braces at which an object is looked for, so that a reply full of them costs nothing.
-_MOST_BRACES = 2_000
 _MOST_NAMED = 5
+#: A score that was written as a text.
+_NUMBER = re.compile(r"\s*([-+−]?\d{1,4})(?:\.0+)?\s*")
 
 
-class ReplyError(ValueError):
+class ReplyError(AnswerError):
     """A reply breaks the contract; the message names every offender (the first few)."""
 
 
@@ -66,73 +67,27 @@ def _object(properties: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def parse_reply(text: str, token: str, names: Sequence[str], dimensions: Sequence[Dimension]) -> tuple[Verdict, ...]:
-    """One verdict per role of `names`, in their order. Raises ReplyError.
+def parse_reply(
+    text: str, token: str, names: Sequence[str], dimensions: Sequence[Dimension], finish: Finish = "stop"
+) -> tuple[Verdict, ...]:
+    """One verdict per role of `names`, in their order, of a reply that ended with `finish`. Raises ReplyError."""
 
-    Text and objects without the token are passed over. Where several objects carry it, those that break the contract
-    are passed over if one keeps it; two that keep it and differ are refused.
-    """
-    if len(text) > LONGEST:
-        raise ReplyError(f"the reply is longer than {LONGEST:,} characters")
-    found = _objects(text)
-    own = [value for value in found if value.get("token") == token]
-    if not own:
-        raise ReplyError(_without_token(found, token))
-    kept: list[tuple[Verdict, ...]] = []
-    broken: list[str] = []
-    for value in own:
+    def verdicts(value: JsonObject) -> tuple[Verdict, ...]:
+        if "token" not in value:
+            raise AnswerError(f'"token" is missing; it is "{token}"')
+        if value["token"] != token:
+            raise AnswerError(f'"token" is not "{token}"')
         problems: list[str] = []
-        verdicts = _verdicts(value, names, dimensions, problems)
+        found = _verdicts(value, names, dimensions, problems)
         if problems:
-            broken = broken or problems
-        elif verdicts not in kept:
-            kept.append(verdicts)
-    if not kept:
-        more = f" and {len(broken) - _MOST_NAMED} more" if len(broken) > _MOST_NAMED else ""
-        raise ReplyError("; ".join(broken[:_MOST_NAMED]) + more)
-    if len(kept) > 1:
-        raise ReplyError(f"there are {len(kept)} different answers with the token, and only one can count")
-    return kept[0]
+            more = f" and {len(problems) - _MOST_NAMED} more" if len(problems) > _MOST_NAMED else ""
+            raise AnswerError("; ".join(problems[:_MOST_NAMED]) + more)
+        return found
 
-
-def _without_token(found: Sequence[dict[str, Any]], token: str) -> str:
-    if not found:
-        return "there is no JSON object"
-    if any("token" in value for value in found):
-        return f'"token" is not "{token}"'
-    return f'"token" is missing; it is "{token}"'
-
-
-class _Object(dict[str, Any]):
-    """A JSON object that remembers a key which stood in it twice."""
-
-    repeated: str | None = None
-
-
-def _remembering(pairs: list[tuple[str, Any]]) -> _Object:
-    made = _Object(pairs)
-    if len(made) < len(pairs):
-        keys = [key for key, _ in pairs]
-        made.repeated = next(key for key in keys if keys.count(key) > 1)
-    return made
-
-
-def _objects(text: str) -> list[dict[str, Any]]:
-    """The JSON objects of a text from left to right; what stands inside an object or its strings is not looked at."""
-    decoder = json.JSONDecoder(object_pairs_hook=_remembering, strict=False)
-    found: list[dict[str, Any]] = []
-    start = text.find("{")
-    for _ in range(_MOST_BRACES):
-        if start < 0:
-            break
-        try:
-            value, end = decoder.raw_decode(text, start)
-        except (ValueError, RecursionError):  # broken, too deep, or a number of thousands of digits
-            end = start + 1
-        else:
-            found.append(value)
-        start = text.find("{", end)
-    return found
+    try:
+        return read_reply(text, finish, token, lambda value: value.get("token") == token, verdicts)
+    except AnswerError as error:
+        raise ReplyError(str(error), error.cause) from None
 
 
 def _verdicts(
@@ -163,7 +118,7 @@ def _verdict(given: dict[str, Any], key: str, dimensions: Sequence[Dimension], p
             problems.append(f"{where} is missing" if part is None else f"{where} is not an object")
             continue
         _no_repeats(part, where, problems)
-        score, reason = part.get("score"), part.get("reasoning")
+        score, reason = _number(part.get("score")), part.get("reasoning")
         if not _whole(score):
             problems.append(f"{where} has the score {_short(score)}, which is not a whole number")
         elif not dimension.low <= score <= dimension.high:
@@ -176,9 +131,14 @@ def _verdict(given: dict[str, Any], key: str, dimensions: Sequence[Dimension], p
 
 
 def _no_repeats(value: dict[str, Any], where: str, problems: list[str]) -> None:
-    repeated = getattr(value, "repeated", None)
-    if repeated is not None:
-        problems.append(f"{where} has {_short(repeated)} twice")
+    if isinstance(value, JsonObject) and value.repeated:
+        problems.append(f"{where} has {_short(value.repeated[0])} twice")
+
+
+def _number(score: Any) -> Any:
+    """A score that was written as a text, as the number it is."""
+    match = _NUMBER.fullmatch(score) if isinstance(score, str) else None
+    return int(match[1].replace("−", "-")) if match else score
 
 
 def _whole(value: Any) -> TypeGuard[int | float]:

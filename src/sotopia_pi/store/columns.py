@@ -74,6 +74,13 @@ class Reader:
             ]
         return self._rows(select(*columns).group_by(table.episode_key).order_by(table.episode_key))
 
+    def causes(self, stage: str) -> Iterator[Fields]:
+        """Players (JSON), role, whether valid, cause, and how many turns of a stage's episodes are like that."""
+        table = TURNS.c
+        columns = (type_coerce(EPISODES.c.players, Text), table.role, table.valid, table.cause)
+        query = select(*columns, func.count()).join(EPISODES, EPISODES.c.key == table.episode_key)
+        return self._rows(query.where(EPISODES.c.stage == stage).group_by(*columns).order_by(*columns))
+
     def roles(self) -> int:
         """The most roles that have a turn in any episode."""
         last = self._connection.scalar(select(func.max(TURNS.c.role)))

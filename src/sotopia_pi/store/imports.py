@@ -13,7 +13,7 @@ from sqlalchemy import Connection, func, select
 from sotopia_pi.episodes.records import Episode
 from sotopia_pi.ratings.records import Rating
 from sotopia_pi.store.database import Database
-from sotopia_pi.store.queries import add, read_tasks
+from sotopia_pi.store.queries import add, read_record, read_tasks
 from sotopia_pi.store.rows import Row, episode_row, rating_row, turn_rows
 from sotopia_pi.store.schema import (
     CHARACTERS,
@@ -162,17 +162,17 @@ class Imports:
 
     def characters(self) -> dict[str, Character]:
         """The imported characters by their published id."""
-        query = select(IMPORTS.c.source_id, CHARACTERS.c.record).join(CHARACTERS, CHARACTERS.c.id == IMPORTS.c.our_id)
+        query = select(IMPORTS.c.source_id, *CHARACTERS.c).join(CHARACTERS, CHARACTERS.c.id == IMPORTS.c.our_id)
         with self._database.reading() as connection:
             rows = connection.execute(query.where(IMPORTS.c.kind == "agent").order_by(IMPORTS.c.position))
-            return {source_id: Character.model_validate(record) for source_id, record in rows}
+            return {source_id: read_record(Character, "characters", id, record) for source_id, id, record in rows}
 
     def scenarios(self) -> dict[str, Scenario]:
         """The imported scenarios by their published id."""
-        query = select(IMPORTS.c.source_id, SCENARIOS.c.record).join(SCENARIOS, SCENARIOS.c.id == IMPORTS.c.our_id)
+        query = select(IMPORTS.c.source_id, *SCENARIOS.c).join(SCENARIOS, SCENARIOS.c.id == IMPORTS.c.our_id)
         with self._database.reading() as connection:
             rows = connection.execute(query.where(IMPORTS.c.kind == "environment").order_by(IMPORTS.c.position))
-            return {source_id: Scenario.model_validate(record) for source_id, record in rows}
+            return {source_id: read_record(Scenario, "scenarios", id, record) for source_id, id, record in rows}
 
     def tasks(self) -> dict[str, SocialTask]:
         """The tasks of imported castings by the casting's published id."""

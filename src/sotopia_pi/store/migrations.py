@@ -238,4 +238,9 @@ def _studies(connection: Connection) -> None:
         connection.execute(text(statement))
 
 
-MIGRATIONS: list[Callable[[Connection], None]] = [_initial, _costs, _samples, _imports, _studies]
+def _causes(connection: Connection) -> None:
+    """Why a turn is invalid; until now nobody recorded it."""
+    connection.execute(text(f"ALTER TABLE turns ADD COLUMN cause {_TEXT[connection.dialect.name]}"))
+
+
+MIGRATIONS: list[Callable[[Connection], None]] = [_initial, _costs, _samples, _imports, _studies, _causes]

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
+from typing import Any, TypeVar
 
+from pydantic import ValidationError
 from sqlalchemy import Connection, Insert, Select, Table, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from sotopia_pi.store.rows import Row
+from sotopia_pi.records import content_hash
+from sotopia_pi.store.rows import Row, UnreadableRow, why
 from sotopia_pi.store.schema import CHARACTERS, SCENARIOS, TASK_CHARACTERS, TASKS
 from sotopia_pi.world.records import Character, Scenario, SocialTask
+
+_Record = TypeVar("_Record", Character, Scenario)
 
 
 @cache
@@ -63,10 +68,27 @@ def read_tasks(connection: Connection, ids: Select[tuple[str]]) -> dict[str, Soc
     played = select(TASK_CHARACTERS.c.character_id).where(TASK_CHARACTERS.c.task_id.in_(ids))
     set_in = select(TASKS.c.scenario_id).where(TASKS.c.id.in_(ids))
     people = connection.execute(select(CHARACTERS).where(CHARACTERS.c.id.in_(played)))
-    characters = {id: Character.model_validate(record) for id, record in people}
+    characters = {id: read_record(Character, "characters", id, record) for id, record in people}
     situations = connection.execute(select(SCENARIOS).where(SCENARIOS.c.id.in_(set_in)))
-    scenarios = {id: Scenario.model_validate(record) for id, record in situations}
-    return {
-        id: SocialTask(scenario=scenarios[scenario_id], characters=tuple(characters[c] for c in casts[id]))
-        for id, scenario_id in tasks
-    }
+    scenarios = {id: read_record(Scenario, "scenarios", id, record) for id, record in situations}
+    return {id: _task(id, scenarios.get(scenario), [characters.get(c) for c in casts[id]]) for id, scenario in tasks}
+
+
+def read_record(kind: type[_Record], table: str, id: str, record: Any) -> _Record:
+    """A record that is stored under the hash of its content. UnreadableRow where it is not what was stored."""
+    if content_hash(record) != id:
+        raise UnreadableRow(table, [id], "not what was stored under this id")
+    try:
+        return kind.model_validate(record)
+    except ValidationError as error:
+        raise UnreadableRow(table, [id], why(error)) from None
+
+
+def _task(id: str, scenario: Scenario | None, characters: Sequence[Character | None]) -> SocialTask:
+    cast = tuple(who for who in characters if who is not None)
+    if scenario is None or len(cast) < len(characters):
+        raise UnreadableRow("tasks", [id], "its scenario or a character is missing")
+    try:
+        return SocialTask(scenario=scenario, characters=cast)
+    except ValidationError as error:
+        raise UnreadableRow("tasks", [id], why(error)) from None

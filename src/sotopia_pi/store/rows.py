@@ -1,14 +1,17 @@
-"""Records to rows and back."""
+"""Records to rows and back. A row that cannot be a record is refused by its table and key."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from pydantic import ValidationError
 from sqlalchemy import RowMapping
 
 from sotopia_pi.episodes.records import Episode, canonical_reply
 from sotopia_pi.ratings.records import Rating
+from sotopia_pi.store.checking import named
 from sotopia_pi.store.schema import storable
 
 Row = dict[str, Any]
@@ -50,14 +53,28 @@ def turn_rows(episode: Episode) -> list[Row]:
                 "cached_tokens": turn.usage.cached,
                 "completion_tokens": turn.usage.completion,
                 "cost": turn.usage.cost,
+                "cause": turn.cause and turn.cause.value,
             }
         )
     return rows
 
 
-def read_episode(row: RowMapping, turns: Iterable[RowMapping]) -> Episode:
-    """The episode of a row and of its turns' rows, in order."""
-    return Episode.model_validate({**row, "turns": [_read_turn(turn) for turn in turns]})
+def read_episode(row: RowMapping, turns: Sequence[RowMapping]) -> Episode:
+    """The episode of a row and of its turns' rows, in order. UnreadableRow."""
+    try:
+        episode = Episode.model_validate({**row, "turns": [_read_turn(turn) for turn in turns]})
+    except (ValueError, TypeError) as error:
+        raise UnreadableRow("episodes", [row["key"]], why(error)) from None
+    roles = range(len(episode.players))
+    if not (roles and episode.repeat >= 0 and math.isfinite(episode.seconds)):
+        raise UnreadableRow("episodes", [episode.key], "nobody played, or numbers that cannot be")
+    for number, (turn, found) in enumerate(zip(episode.turns, turns, strict=True)):
+        if found["number"] != number:
+            raise UnreadableRow("turns", [episode.key, number], "there is none")
+        usage = turn.usage
+        if turn.role not in roles or min(usage.prompt, usage.cached, usage.completion, usage.cost or 0) < 0:
+            raise UnreadableRow("turns", [episode.key, number], "a role that nobody plays, or negative numbers")
+    return episode
 
 
 def _read_turn(row: RowMapping) -> Row:
@@ -75,6 +92,7 @@ def _read_turn(row: RowMapping) -> Row:
             "completion": row["completion_tokens"],
             "cost": row["cost"],
         },
+        "cause": row["cause"],
     }
 
 
@@ -85,6 +103,66 @@ def rating_row(rating: Rating) -> Row:
 
 
 def read_rating(row: RowMapping) -> Rating:
-    """The rating of a row."""
+    """The rating of a row. UnreadableRow."""
     fields = dict(row)
-    return Rating(episode=fields.pop("episode_key"), **fields)
+    key = [row[name] for name in ("episode_key", "role", "rater", "sample")]
+    try:
+        rating = Rating(episode=fields.pop("episode_key"), **fields)
+    except (ValueError, TypeError) as error:
+        raise UnreadableRow("ratings", key, why(error)) from None
+    deal = (rating.outcome or {}).get("deal")
+    if rating.role < 0 or not all(map(math.isfinite, rating.scores.values())) or deal not in (True, False, None):
+        raise UnreadableRow("ratings", key, "a role, a score or an outcome that cannot be")
+    return rating
+
+
+#: What stages store of themselves that reports count with: numbers, texts and groups of facts.
+_NUMBERS = """
+    planned completed failed judged judge_failed read read_failed seconds goal n candidates unrated selected calibrated
+    mean_of_candidates mean_of_selected sequences tokens trained_tokens cut turns_dropped dropped pairs action_pairs
+    train test transfer dev safety
+"""
+_FACTS: dict[str, Callable[[Any], bool]] = {
+    **dict.fromkeys(_NUMBERS.split(), lambda value: value is None or _is_number(value)),
+    **dict.fromkeys(("raters", "notes"), lambda value: _all(value, lambda item: isinstance(item, str))),
+    **dict.fromkeys(("saturation", "settings"), lambda value: isinstance(value, dict)),
+    "curve": lambda value: _all(value, _is_point),
+}
+
+
+def read_facts(name: str, facts: Any) -> Row:
+    """The facts of a finished stage. UnreadableRow."""
+    if not isinstance(facts, dict):
+        raise UnreadableRow("stages", [name], "no facts")
+    for fact, value in facts.items():
+        if fact in _FACTS and not _FACTS[fact](value):
+            raise UnreadableRow("stages", [name], fact)
+    return facts
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_point(value: Any) -> bool:
+    """A point of a training curve."""
+    return isinstance(value, dict) and all(number is None or _is_number(number) for number in value.values())
+
+
+def _all(value: Any, fits: Callable[[Any], bool]) -> bool:
+    return isinstance(value, list) and all(map(fits, value))
+
+
+class UnreadableRow(ValueError):
+    """A row that cannot be a record; the message names it."""
+
+    def __init__(self, table: str, key: Sequence[object], problem: str) -> None:
+        super().__init__(f"{named(table, key)}: {problem}")
+
+
+def why(error: Exception) -> str:
+    """What a record objects to, in a few words."""
+    if isinstance(error, ValidationError):
+        first = error.errors()[0]
+        return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
+    return str(error)

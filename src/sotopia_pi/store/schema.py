@@ -3,25 +3,30 @@
 What a model wrote can hold NUL characters and halves of surrogate pairs, which UTF-8 or PostgreSQL cannot carry.
 On both databases each is stored as U+FFFD, the replacement character (two halves that belong together become the
 character they encode), so that everything read from the store can be exported. JSON escapes NUL and so keeps it.
+A key that was sent to a server and comes back in any text is blotted out (redaction.py).
 """
 
 from __future__ import annotations
 
 import json
-import re
 from typing import Any
 
 from sqlalchemy import BigInteger, Boolean, Column, Dialect, Double, Integer, MetaData, Table, Text
 from sqlalchemy.types import TypeDecorator
 
-_NOT_STORABLE = re.compile("[\x00\ud800-\udfff]")
+from sotopia_pi.records import NOT_TEXT
+from sotopia_pi.redaction import without_secrets
 
 
 def storable(text: str) -> str:
     """`text` as the store keeps it; almost always unchanged."""
-    if not _NOT_STORABLE.search(text):
+    text = without_secrets(text)
+    if not NOT_TEXT.search(text):
         return text
     return text.replace("\x00", "\ufffd").encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+_DECODE = json.JSONDecoder(parse_constant=lambda _: None).decode
 
 
 class Words(TypeDecorator[str]):
@@ -46,8 +51,8 @@ class Json(TypeDecorator[Any]):
         return None if value is None else storable(json.dumps(value, ensure_ascii=False))
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> Any:
-        """The value that was written."""
-        return None if value is None else json.loads(value)
+        """The value that was written; what is no number (NaN) is None."""
+        return None if value is None else _DECODE(value)
 
 
 METADATA = MetaData()
@@ -92,7 +97,7 @@ EPISODES = Table(
 )
 
 #: `raw` is NULL where the model wrote exactly the canonical JSON of its action. `cost` is in US dollars, NULL where
-#: the price is not known.
+#: the price is not known. `cause` says why a turn is not valid, NULL where that was not recorded.
 TURNS = Table(
     "turns",
     METADATA,
@@ -108,6 +113,7 @@ TURNS = Table(
     Column("cached_tokens", Integer),
     Column("completion_tokens", Integer),
     Column("cost", Double),
+    Column("cause", Words),
 )
 
 RATINGS = Table(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -11,16 +12,16 @@ from typing import Any, Self
 from sqlalchemy import Select, delete, func, insert, select, tuple_
 
 from sotopia_pi.episodes.records import Episode
-from sotopia_pi.errors import StoreError
+from sotopia_pi.errors import ConfigError, StoreError
 from sotopia_pi.ratings.records import Rating
 from sotopia_pi.store.assignments import Assignments
 from sotopia_pi.store.columns import Columns
-from sotopia_pi.store.database import Database
+from sotopia_pi.store.database import STORED, Database
 from sotopia_pi.store.imports import Imports, add_tasks
 from sotopia_pi.store.migrations import VERSION_KEY
 from sotopia_pi.store.opening import open_database
 from sotopia_pi.store.queries import insert_all, read_tasks, replace
-from sotopia_pi.store.rows import Row, episode_row, rating_row, read_episode, read_rating, turn_rows
+from sotopia_pi.store.rows import Row, episode_row, rating_row, read_episode, read_facts, read_rating, turn_rows
 from sotopia_pi.store.schema import (
     EPISODES,
     META,
@@ -31,6 +32,7 @@ from sotopia_pi.store.schema import (
     TASKS,
     TURNS,
 )
+from sotopia_pi.store.session import Session
 from sotopia_pi.store.studies import Studies
 from sotopia_pi.world.records import SocialTask
 
@@ -51,22 +53,41 @@ class Store:
         self._database = database
 
     @classmethod
-    def open(cls, where: Path | str, *, create: bool = True, wait: float = 30.0) -> Store:
+    def open(cls, where: Path | str, *, create: bool = True, wait: float = 30.0, reading: bool = False) -> Store:
         """Opens the SQLite file `where` or the database at a URL; an older schema is brought up to date.
 
         A missing file is created, or refused when `create` is False; its folder must exist. `wait` is how many
         seconds a write waits for another process that writes. StoreError when the database is damaged, of another
-        program, of a newer version of this one, locked, or may not be written.
+        program, of a newer version of this one, locked, or may not be written. With `reading`, one that may not be
+        written is opened as it is, and only methods that write raise.
         """
-        return cls(open_database(where, create=create, wait=wait))
+        return cls(open_database(where, create=create and not reading, wait=wait, reading=reading))
 
     @property
     def where(self) -> str:
         """The file or the URL, without its password."""
         return self._database.where
 
+    @property
+    def read_only(self) -> bool:
+        """Whether nothing can be stored here."""
+        return self._database.read_only
+
+    def count_for(self, session: Session) -> None:
+        """Counts from now on what is stored, for a session on the run's folder. StoreError where something is lost."""
+        self._database.count_for(session)
+
+    def check_complete(self, stored: int) -> None:
+        """StoreError where the database holds fewer than `stored` transactions."""
+        self._database.check_complete(stored)
+
+    def check_place(self) -> None:
+        """StoreError when the file was moved, deleted or replaced since it was opened."""
+        self._database.check_place()
+
     def close(self) -> None:
-        """Closes every connection."""
+        """Closes every connection; a SQLite file is complete then, also while others have it open."""
+        self._database.checkpoint()
         self._database.engine.dispose()
 
     def __enter__(self) -> Self:
@@ -106,7 +127,7 @@ class Store:
 
     def set_meta(self, key: str, value: Any) -> None:
         """Stores a JSON value under `key`, in place of an earlier one."""
-        if key == VERSION_KEY:
+        if key in (VERSION_KEY, STORED):
             raise ValueError(f"{key!r} belongs to the store")
         with self._database.writing() as connection:
             replace(connection, META, [{"key": key, "value": value}])
@@ -118,6 +139,7 @@ class Store:
             if position is None:
                 position = connection.scalar(select(func.count()).select_from(STAGES))
             replace(connection, STAGES, [{"name": name, "position": position, "facts": facts}])
+        self._database.checkpoint()  # so that a copy of the file alone has everything up to here
 
     def reopen_stage(self, name: str) -> None:
         """Forgets that a stage is finished; what it stored stays."""
@@ -132,7 +154,7 @@ class Store:
         """The finished stages with their facts, in the order in which they were finished."""
         with self._database.reading() as connection:
             rows = connection.execute(select(STAGES.c.name, STAGES.c.facts).order_by(STAGES.c.position, STAGES.c.name))
-            return {row.name: row.facts for row in rows}
+            return {row.name: read_facts(row.name, row.facts) for row in rows}
 
     # Tasks
 
@@ -181,6 +203,22 @@ class Store:
             return {row.name: row.tasks for row in connection.execute(query)}
 
     # Episodes
+
+    def stages_played(self) -> list[str]:
+        """The stages that have episodes, failed ones included, by name."""
+        with self._database.reading() as connection:
+            return list(connection.scalars(select(EPISODES.c.stage).distinct().order_by(EPISODES.c.stage)))
+
+    def check_stage(self, name: str) -> None:
+        """ConfigError, with the names that are most like it, where no episode of a stage is stored."""
+        known = self.stages_played()
+        if name in known:
+            return
+        if not known:
+            raise ConfigError(f"There is no stage {name!r}: {self.where} holds no episodes yet.")
+        like = get_close_matches(name, known, 3, 0.6)
+        listed = f"did you mean {' or '.join(map(repr, like))}?" if like else f"the stages are: {', '.join(known)}."
+        raise ConfigError(f"There is no stage {name!r} in {self.where}; {listed}")
 
     def episode_keys(self, stage: str) -> set[str]:
         """The keys of every stored episode of a stage, failed ones included."""

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, RowMapping, Select, func, insert, select, upd
 
 from sotopia_pi.errors import StoreError
 from sotopia_pi.store.database import Database
-from sotopia_pi.store.schema import EPISODES, STUDIES, STUDY_ANNOTATORS, STUDY_ITEMS
+from sotopia_pi.store.schema import EPISODES, STUDIES, STUDY_ANNOTATORS, STUDY_ITEMS, TURNS
 from sotopia_pi.studies.records import Annotator, Item, Study
 
 #: Values per query, below SQLite's limit.
@@ -27,6 +27,15 @@ class Candidate(NamedTuple):
     stage: str
     players: tuple[str, ...]
     repeat: int
+
+
+class Sat(NamedTuple):
+    """An episode that was played or broke off; of one that broke off, the roles that had acted."""
+
+    task_id: str
+    players: tuple[str, ...]
+    failure: str | None
+    acted: frozenset[int]
 
 
 class Studies:
@@ -55,12 +64,21 @@ class Studies:
         with self._database.reading() as connection:
             return list(connection.scalars(query))
 
-    def played(self, stage: str) -> list[tuple[str, tuple[str, ...], str | None]]:
-        """Task, players and failure of every episode of a stage, by key."""
-        columns = (EPISODES.c.task_id, EPISODES.c.players, EPISODES.c.failure)
+    def played(self, stage: str) -> list[Sat]:
+        """Every episode of a stage, by key."""
+        columns = (EPISODES.c.key, EPISODES.c.task_id, EPISODES.c.players, EPISODES.c.failure)
         query = select(*columns).where(EPISODES.c.stage == stage).order_by(EPISODES.c.key)
+        failed = (
+            select(TURNS.c.episode_key, TURNS.c.role).distinct().join(EPISODES, EPISODES.c.key == TURNS.c.episode_key)
+        )
         with self._database.reading() as connection:
-            return [(row.task_id, tuple(row.players), row.failure) for row in connection.execute(query)]
+            acted: dict[str, set[int]] = {}
+            for row in connection.execute(failed):
+                acted.setdefault(row.episode_key, set()).add(row.role)
+            return [
+                Sat(row.task_id, tuple(row.players), row.failure, frozenset(acted.get(row.key, ())))
+                for row in connection.execute(query)
+            ]
 
     def create(self, study: Study, items: Sequence[Item]) -> None:
         """Stores a study with its episodes, which must be stored already. StoreError if the name is taken."""
@@ -133,20 +151,28 @@ class Studies:
     # People
 
     def begin(
-        self, new: Annotator, participant: str, session: str, pseudonym: Callable[[], str], *, admit: bool = True
+        self,
+        new: Annotator,
+        participant: str,
+        session: str,
+        pseudonym: Callable[[], str],
+        *,
+        admit: bool = True,
+        earlier: Sequence[str] = (),
     ) -> Annotator | None:
         """The annotator with this participant hash, with a new session; the first time `new` under a free pseudonym.
 
-        A participant is one annotator however often they begin, also at the same moment. Without `admit` only those
-        who have begun before are let in, and others get None.
+        A participant is one annotator however often they begin, also at the same moment. `earlier` are hashes under
+        which a participant may have been stored before, the likeliest first. Without `admit` only those who have begun
+        before are let in, and others get None.
         """
         columns = STUDY_ANNOTATORS.c
         with self._database.writing(alone=True) as connection:
             of_study = columns.study == new.study
-            held = connection.execute(
-                select(STUDY_ANNOTATORS).where(of_study, columns.participant == participant)
-            ).mappings()
-            if (row := held.one_or_none()) is not None:
+            hashes = [*earlier, participant]
+            held = connection.execute(select(STUDY_ANNOTATORS).where(of_study, columns.participant.in_(hashes)))
+            row = min(held.mappings(), key=lambda one: hashes.index(one["participant"]), default=None)
+            if row is not None:
                 connection.execute(
                     update(STUDY_ANNOTATORS)
                     .where(of_study, columns.pseudonym == row["pseudonym"])

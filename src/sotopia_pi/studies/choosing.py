@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import secrets
 import time
-import tomllib
 from collections.abc import Collection, Mapping, Sequence
 from itertools import chain, zip_longest
 from pathlib import Path
@@ -18,9 +16,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from sotopia_pi.episodes.people import folded
 from sotopia_pi.errors import ConfigError, StoreError
+from sotopia_pi.inputs import check_columns, read_json, read_text, read_toml
 from sotopia_pi.ratings.combine import combined
 from sotopia_pi.records import derive_seed
+from sotopia_pi.spreadsheets import unmarked
 from sotopia_pi.store import Store
 from sotopia_pi.studies.records import Item, Reference, Study, StudySettings
 
@@ -31,7 +32,7 @@ _PAGE = 100
 def settings_from(values: Mapping[str, Any], where: str) -> StudySettings:
     """Settings from plain values; `where` they come from is named in errors. ConfigError."""
     try:
-        return StudySettings.model_validate(values)
+        settings = StudySettings.model_validate(values)
     except ValidationError as error:
         told = []
         for detail in error.errors():
@@ -42,6 +43,9 @@ def settings_from(values: Mapping[str, Any], where: str) -> StudySettings:
                 message = detail["msg"].removeprefix("Value error, ")
                 told.append(f"{key}: {message}" if key else message)
         raise ConfigError(f"{where}: " + "; ".join(told) + ".") from None
+    if settings.done.code and settings.done.code in (settings.screened_out.code, settings.nothing_left.code):
+        raise ConfigError(f"{where}: the code of done is for who has rated what was asked; give the other ends others.")
+    return settings
 
 
 def load_settings(path: Path | None) -> StudySettings:
@@ -49,10 +53,10 @@ def load_settings(path: Path | None) -> StudySettings:
     if path is None:
         return StudySettings()
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"The study settings {path} cannot be read ({error}); give a TOML file.") from error
-    except tomllib.TOMLDecodeError as error:
+        values = read_toml(read_text(path))
+    except OSError as error:
+        raise ConfigError(f"The study settings {path} cannot be read ({error.strerror}); give a TOML file.") from error
+    except ValueError as error:
         raise ConfigError(f"{path} is not valid TOML: {error}.") from error
     return settings_from(values, str(path))
 
@@ -101,6 +105,9 @@ def check_keys(store: Store, keys: Sequence[str]) -> list[str]:
 
 def references_of(store: Store, rater: str, keys: Sequence[str] | None, n: int | None = None) -> dict[str, Reference]:
     """Reference scores from an existing rater's ratings: of `keys`, or of the first `n` that it rated. ConfigError."""
+    raters = store.raters()
+    if rater not in raters:
+        rater = next((one for one in raters if folded(one) == folded(rater)), rater)
     found: dict[str, Reference] = {}
     ratings = (
         chain.from_iterable(store.ratings(rater=rater, episode=key) for key in keys)
@@ -129,11 +136,13 @@ def read_references(path: Path, settings: StudySettings) -> dict[str, Reference]
     Several CSV rows of one episode are its experts, and their mean is the reference. ConfigError.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"The reference scores {path} cannot be read ({error}); give a JSON or CSV file.") from error
+        text = read_text(path)
+    except OSError as error:
+        raise ConfigError(
+            f"The reference scores {path} cannot be read ({error.strerror}); give a JSON or CSV file."
+        ) from error
     try:
-        given = json.loads(text) if path.suffix.lower() == ".json" else _from_csv(text, settings)
+        given = read_json(text) if path.suffix.lower() == ".json" else _from_csv(text, settings)
         checked = {key: _checked(scores, settings) for key, scores in given.items()}
     except (ValueError, TypeError, AttributeError, KeyError, RecursionError, csv.Error) as error:
         raise ConfigError(
@@ -163,8 +172,10 @@ def _checked(scores: Any, settings: StudySettings) -> Reference:
 
 def _from_csv(text: str, settings: StudySettings) -> dict[str, Reference]:
     given: dict[str, dict[str, dict[str, list[float]]]] = {}
-    for row in csv.DictReader(io.StringIO(text)):
-        roles = given.setdefault(row["pk"], {})
+    reader = csv.DictReader(io.StringIO(text))
+    check_columns(reader.fieldnames or ())
+    for row in reader:
+        roles = given.setdefault(unmarked(row["pk"]), {})
         for one in settings.dimensions:
             for role in ("0", "1"):
                 if value := (row.get(f"{one.name}_{int(role) + 1}") or "").strip():

@@ -14,10 +14,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from sotopia_pi.episodes.people import folded
 from sotopia_pi.store import Store
 from sotopia_pi.studies.answers import Marked, Read, draft_of, mark, read_answer
+from sotopia_pi.studies.identity import is_placeholder, participant_of, spellings
 from sotopia_pi.studies.names import completion_code, pseudonym
-from sotopia_pi.studies.records import Annotator, Assignment, End, Phase, Reference, Study, participant_of
+from sotopia_pi.studies.records import Annotator, Assignment, End, Phase, Reference, Study
 
 Stop = Literal["done", "screened_out", "nothing_left", "closed"]
 
@@ -74,7 +76,7 @@ class Desk:
     # Who somebody is
 
     def participant(self, parameters: Mapping[str, str]) -> str:
-        """What the platform calls the participant, from the address; empty when it does not say."""
+        """What the platform calls the participant, from the address; empty when it does not say. ConfigError."""
         return participant_of(self.study.settings.participant_parameters, parameters)
 
     def begin(self, participant: str = "", browser: str = "") -> tuple[Annotator, str] | None:
@@ -82,13 +84,21 @@ class Desk:
 
         Who has no platform's id is known by a secret of their `browser`, so that beginning twice makes one annotator.
 
-        None when the study is closed and the participant is new, or when it asks for an id and there is none.
+        None when the study is closed and the participant is new, when it asks for an id and there is none, or when what
+        stands for the id is a placeholder.
         """
-        if not participant and self.study.settings.participant_required:
+        settings = self.study.settings
+        if (
+            is_placeholder(participant, settings.participant_parameters)
+            if participant
+            else settings.participant_required
+        ):
             return None
         token = secrets.token_urlsafe(32)
-        known = participant or f"\n{browser or secrets.token_hex(16)}"  # a line break: no platform's id
-        hashed = hmac.new(self.study.salt.encode(), known.encode("utf-8", "replace"), hashlib.sha256).hexdigest()
+        if participant:
+            own, earlier = self._sealed(folded(participant)), [self._sealed(one) for one in spellings(participant)]
+        else:
+            own, earlier = self._sealed(f"\n{browser or secrets.token_hex(16)}"), []  # a line break: no platform's id
         new = Annotator(
             study=self.study.name,
             pseudonym="",
@@ -97,8 +107,11 @@ class Desk:
             seed=secrets.randbits(62),
             created=self.clock(),
         )
-        found = self.store.studies.begin(new, hashed, _hashed(token), pseudonym, admit=self.study.open)
+        found = self.store.studies.begin(new, own, _hashed(token), pseudonym, admit=self.study.open, earlier=earlier)
         return None if found is None else (found, token)
+
+    def _sealed(self, known: str) -> str:
+        return hmac.new(self.study.salt.encode(), known.encode("utf-8", "replace"), hashlib.sha256).hexdigest()
 
     def annotator(self, token: str) -> Annotator | None:
         """Whose session a token is."""
@@ -117,7 +130,9 @@ class Desk:
         rated, total = self.count(annotator)
         if own is not None:
             return Step(own, rated=rated, total=max(total, rated + 1))
-        stop: Stop = "done" if rated else ("nothing_left" if self._is_open() else "closed")
+        opened = self._is_open()
+        asked = total if opened and self.study.settings.per_annotator else 1
+        stop: Stop = "done" if rated >= asked else ("nothing_left" if opened else "closed")
         return Step(stop=stop, rated=rated, total=total)
 
     def count(self, annotator: Annotator) -> tuple[int, int]:
@@ -131,14 +146,13 @@ class Desk:
         return bool(self._tests())
 
     def end(self, stop: Stop, annotator: Annotator) -> End:
-        """The code and link of an end; the annotator's own code where the study has none. A closed study has none."""
+        """The code and link of an end. The annotator's own code is for who is done, where the study has none."""
         if stop == "closed":
             return End()
-        end = {
-            "done": self.study.settings.done,
-            "screened_out": self.study.settings.screened_out,
-            "nothing_left": self.study.settings.nothing_left,
-        }[stop]
+        if stop != "done":
+            settings = self.study.settings
+            return settings.screened_out if stop == "screened_out" else settings.nothing_left
+        end = self.study.settings.done
         return end if end.code else end.model_copy(update={"code": annotator.code})
 
     # What is handed in

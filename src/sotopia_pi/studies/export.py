@@ -1,26 +1,24 @@
 """A study's ratings as files: CSV in the columns in which SOTOPIA-π's human ratings were released, and JSONL.
 
-Ratings and qualification answers are written apart. Texts that a spreadsheet would take for a formula get an
-apostrophe before them in CSV; JSONL has them as they were written.
+Ratings and qualification answers are written apart. Texts that a spreadsheet might take for a formula get an
+apostrophe before them in CSV (spreadsheets.py); JSONL has them as they were written.
 """
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Iterator
 from typing import Any
 
 from sotopia_pi.episodes.records import Episode
 from sotopia_pi.ratings.dimensions import Dimension
+from sotopia_pi.spreadsheets import line
 from sotopia_pi.store import Store
 from sotopia_pi.studies.records import Assignment, Study
 from sotopia_pi.world.records import SocialTask
 
 #: Roles of an episode in the released files.
 _ROLES = (0, 1)
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def header(dimensions: tuple[Dimension, ...]) -> list[str]:
@@ -33,7 +31,7 @@ def header(dimensions: tuple[Dimension, ...]) -> list[str]:
 def export_csv(store: Store, study: Study, *, tests: bool = False) -> Iterator[str]:
     """The lines of a CSV file, header first; of the qualification with `tests`, else of what was rated."""
     dimensions = study.settings.dimensions
-    yield _line(header(dimensions))
+    yield line(header(dimensions))
     for number, (assignment, episode, task) in enumerate(_submitted(store, study, tests), 1):
         answer = assignment.answer
         assert answer is not None
@@ -41,8 +39,8 @@ def export_csv(store: Store, study: Study, *, tests: bool = False) -> Iterator[s
         for role in _ROLES:
             for d in dimensions:
                 cells.append(answer.scores.get(str(role), {}).get(d.name, ""))
-                cells.append(_plain(answer.reasons.get(str(role), {}).get(d.name, "")))
-        yield _line([*cells, assignment.pseudonym])
+                cells.append(answer.reasons.get(str(role), {}).get(d.name, ""))
+        yield line([*cells, assignment.pseudonym])
 
 
 def export_jsonl(store: Store, study: Study, *, tests: bool = False) -> Iterator[str]:
@@ -115,13 +113,3 @@ def _shown(task: SocialTask, episode: Episode) -> dict[str, Any]:
             for turn in episode.turns
         ],
     }
-
-
-def _plain(text: str) -> str:
-    return f"'{text}" if text.startswith(_FORMULA) else text
-
-
-def _line(cells: list[Any]) -> str:
-    line = io.StringIO()
-    csv.writer(line, lineterminator="\n").writerow(cells)
-    return line.getvalue()

@@ -20,13 +20,14 @@ from typing import Any, NamedTuple
 from pydantic import Field, ValidationError
 
 from sotopia_pi.config import PLAYED
-from sotopia_pi.episodes.people import is_human
+from sotopia_pi.episodes.people import folded, is_human
 from sotopia_pi.episodes.records import HUMAN
 from sotopia_pi.errors import ConfigError
 from sotopia_pi.records import Record, derive_seed
 from sotopia_pi.store import Store
+from sotopia_pi.studies.identity import participant_of, spellings
 from sotopia_pi.studies.names import PLAIN
-from sotopia_pi.studies.records import PARTICIPANT, SLUG, End, participant_of
+from sotopia_pi.studies.records import PARTICIPANT, SLUG, End
 
 #: Under which key a store keeps its invitations.
 _KEPT = "invitations"
@@ -51,18 +52,23 @@ class Game(NamedTuple):
 
 
 class Played(NamedTuple):
-    """A game that a person has begun; `completed` when it came to its end."""
+    """A game that a person has begun; `completed` when it came to its end.
+
+    `taken`: it counts among those that are given out, as all do but what broke off before the person did anything.
+    """
 
     person: str
     game: Game
     completed: bool
+    taken: bool = True
 
 
 class Invitation(Record):
     """An invitation as it is stored. `link` is the unguessable part of its address, `salt` is for pseudonyms.
 
-    Each person plays `games` conversations; `people` times as many are given out in all. `opponents` has the name of
-    each in episodes, and how it is opened: a policy of the run or a model spec.
+    Each person plays `games` conversations; `people` times as many are given out in all. From one address `per_address`
+    people may begin in an hour (None: a quarter of them, or two). `opponents` has the name of each in episodes, and how
+    it is opened: a policy of the run or a model spec.
     """
 
     name: str = Field(pattern=SLUG)
@@ -74,6 +80,7 @@ class Invitation(Record):
     seats: tuple[Seat, ...] = Field(min_length=1)
     games: int = Field(ge=1, le=100)
     people: int = Field(ge=1, le=100_000)
+    per_address: int | None = Field(default=None, ge=1, le=100_000)
     done: End = End()
     participant_parameters: tuple[str, ...] = PARTICIPANT
     participant_required: bool = False
@@ -86,13 +93,22 @@ class Invitation(Record):
         """The stage of the episodes that are played."""
         return f"{PLAYED}/{self.name}"
 
+    @property
+    def newcomers(self) -> int:
+        """How many people may begin from one address in an hour."""
+        return self.per_address or max(2, self.people // 4)
+
     def participant(self, parameters: Mapping[str, str]) -> str:
-        """What the platform calls the participant, from the address; empty when it does not say."""
+        """What the platform calls the participant, from the address; empty when it does not say. ConfigError."""
         return participant_of(self.participant_parameters, parameters)
 
     def pseudonym(self, participant: str, visitor: str = "") -> str:
         """The name of a participant, always the same one; without an id that of a visitor's browser."""
-        return self._hashed("pseudonym", participant or f"\n{visitor}", 10)  # a line break: no platform's id
+        return self._named(folded(participant) or f"\n{visitor}")  # a line break: no platform's id
+
+    def earlier_pseudonyms(self, participant: str) -> list[str]:
+        """Names that a participant may have got before ids were folded, the likeliest first."""
+        return [self._named(one) for one in spellings(participant)]
 
     def sealed(self, pseudonym: str) -> str:
         """A cookie that proves who its bearer is."""
@@ -112,6 +128,9 @@ class Invitation(Record):
         code = "".join(PLAIN[byte % len(PLAIN)] for byte in digest[:_CODE])
         return self.done.model_copy(update={"code": code})
 
+    def _named(self, known: str) -> str:
+        return self._hashed("pseudonym", known, 10)
+
     def _hashed(self, what: str, text: str, length: int) -> str:
         made = hmac.new(self.salt.encode(), f"{what} {text}".encode("utf-8", "replace"), hashlib.sha256).digest()
         return base64.b32encode(made).decode().lower()[:length]
@@ -124,7 +143,7 @@ def next_game(invitation: Invitation, played: Sequence[Played], person: str) -> 
         return None
     if not any(own) and not invitation.open:
         return None
-    if len(played) >= invitation.games * invitation.people:
+    if sum(one.taken for one in played) >= invitation.games * invitation.people:
         return None
     seen, met = {game.task for game in own}, Counter(game.opponent for game in own)
     roles = Counter(game.role for game in own)
@@ -146,13 +165,20 @@ def completed(played: Sequence[Played], person: str) -> int:
 def played_games(store: Store, invitation: Invitation) -> list[Played]:
     """Every game of an invitation that is stored. StoreError."""
     found = []
-    for task, players, failure in store.studies.played(invitation.stage):
+    for task, players, failure, acted in store.studies.played(invitation.stage):
         role = next((role for role, name in enumerate(players) if is_human(name)), None)
         if role is not None:
             opponent = next((name for name in players if not is_human(name)), "")
-            game = Game(task, role, opponent)
-            found.append(Played(players[role].removeprefix(HUMAN), game, failure is None))
+            game, completed = Game(task, role, opponent), failure is None
+            found.append(Played(players[role].removeprefix(HUMAN), game, completed, completed or role in acted))
     return found
+
+
+def known_as(store: Store, invitation: Invitation, participant: str, visitor: str = "") -> str:
+    """The pseudonym of a participant: the one under which they have played before, if they have. StoreError."""
+    played = {one.person for one in played_games(store, invitation)}
+    earlier = invitation.earlier_pseudonyms(participant) if participant else []
+    return next((name for name in earlier if name in played), invitation.pseudonym(participant, visitor))
 
 
 def invitations(store: Store) -> list[Invitation]:

@@ -6,7 +6,6 @@ test, and when one more person is asked.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 
@@ -22,12 +21,6 @@ SLUG = r"^[a-z0-9][a-z0-9-]{0,39}$"
 PARTICIPANT = ("participant", "PROLIFIC_PID", "workerId", "participant_id")
 #: Characters of a reason that are kept.
 LONGEST_REASON = 5_000
-
-
-def participant_of(names: Sequence[str], parameters: Mapping[str, str]) -> str:
-    """What a platform calls the participant, by the first of the URL parameters `names` that says it; else empty."""
-    found = (parameters.get(name, "").strip() for name in names)
-    return next((value[:500] for value in found if value), "")
 
 
 def rater_of(study: str, pseudonym: str) -> str:
@@ -61,7 +54,7 @@ class Reannotation(Record):
 class End(Record):
     """Where an annotator is sent: the completion code, and the platform's page, if there is one.
 
-    Without a code each annotator gets one of their own.
+    Who is done gets a code of their own where there is none; the other ends have the code they are given, or none.
     """
 
     code: str | None = Field(default=None, min_length=1, max_length=100)

@@ -15,7 +15,7 @@ import torch
 
 from sotopia_pi.config import TrainingConfig
 from sotopia_pi.errors import TrainingError
-from sotopia_pi.files import scratch_of
+from sotopia_pi.files import fresh_scratch, remove
 from sotopia_pi.models.fitting import check_adapter, check_fit, holds_whole_weights, quiet_peft
 from sotopia_pi.models.packing import use_packed_attention
 from sotopia_pi.models.weights import base_of, load_policy, load_quantized
@@ -65,19 +65,19 @@ def write_policy(model: Any, target: Path, finish: Callable[[Path], None]) -> No
 def _write(target: Path, fill: Callable[[Path], object], finish: Callable[[Path], None]) -> None:
     from safetensors import SafetensorError
 
-    scratch = scratch_of(target)
-    shutil.rmtree(scratch, ignore_errors=True)
     try:
-        fill(scratch)
-        finish(scratch)
-        shutil.rmtree(target, ignore_errors=True)
-        scratch.rename(target)
+        scratch = fresh_scratch(target)
+        try:
+            fill(scratch)
+            finish(scratch)
+            remove(target)
+            scratch.rename(target)
+        finally:
+            remove(scratch)
     except (OSError, SafetensorError) as error:
         raise TrainingError(
             f"The policy could not be written to {target} ({error}); free some space and run again."
         ) from error
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def with_adapter(model: Any, parent: Path | None, settings: TrainingConfig) -> Any:

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from sotopia_pi.errors import ModelError
+from sotopia_pi.inputs import open_text, read_json, read_text
 
 LINEAGE, EXAMPLES = "policy.json", "examples.jsonl"
 #: What was logged during training, beside them.
@@ -66,12 +67,12 @@ def read_lineage(folder: Path) -> Lineage:
     """The lineage of the policy in `folder`. ModelError when there is none or it cannot be read."""
     path = folder / LINEAGE
     try:
-        return Lineage.model_validate_json(path.read_text(encoding="utf-8"))
+        return Lineage.model_validate(read_json(read_text(path)))
     except FileNotFoundError:
         raise ModelError(
             f"{folder} is not a policy of sotopia-pi: it has no {LINEAGE}; name a folder under policies/."
         ) from None
-    except (OSError, UnicodeDecodeError, ValidationError) as error:
+    except (OSError, ValueError) as error:
         first = str(error).splitlines()[0]
         raise ModelError(f"{path} cannot be read ({first}); train the policy again or restore the file.") from None
 
@@ -79,9 +80,9 @@ def read_lineage(folder: Path) -> Lineage:
 def read_examples(folder: Path) -> Iterator[tuple[str, int]]:
     """The (episode, role) pairs that the policy in `folder` was trained on. ModelError when they cannot be read."""
     try:
-        with (folder / EXAMPLES).open(encoding="utf-8") as file:
+        with open_text(folder / EXAMPLES) as file:
             for line in file:
-                item = json.loads(line)
+                item = read_json(line)
                 yield str(item["episode"]), int(item["role"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{folder / EXAMPLES} cannot be read ({error}); restore it or train again.") from None

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from sotopia_pi.episodes.records import Episode, Turn
 from sotopia_pi.episodes.views import MAX_TURNS, messages, view
+from sotopia_pi.models.answers import without_thoughts
 from sotopia_pi.models.chat import encode_chat
 from sotopia_pi.models.protocol import Message
 from sotopia_pi.prompts import Prompts
@@ -129,10 +130,11 @@ def _written(turn: Turn) -> str | None:
     """What a turn wrote, to be rejected: its action, or the words of an invalid reply to the view itself.
 
     The words of an invalid second attempt answered a complaint that is not in the view, so they are no reply to it.
+    Thoughts are no words.
     """
     if turn.valid:
         return turn.action.to_json()
-    return turn.raw if turn.raw.strip() and not turn.reasked else None
+    return None if turn.reasked else without_thoughts(turn.raw) or None
 
 
 def sides(

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from sotopia_pi.errors import ConfigError, ModelError
+from sotopia_pi.files import check_plain
 from sotopia_pi.models.fitting import ADAPTER, ADAPTER_CONFIG
 from sotopia_pi.models.weights import public_name
 from sotopia_pi.training.card import CARD, card
@@ -63,7 +64,12 @@ def push(folder: Path, repo: str, private: bool = False) -> str:
 
 
 def pushed(folder: Path) -> Iterator[tuple[str, bytes | Path]]:
-    """What is uploaded: each file's name, with its content or where it is. ModelError when there is no policy."""
+    """What is uploaded: each file's name, with its content or where it is.
+
+    ModelError when there is no policy, StoreError when one of its files is a link.
+    """
+    for path in folder.iterdir():
+        check_plain(path)  # a link might lead to any file of the user's
     lineage = read_lineage(folder)
     yield CARD, card(folder).encode("utf-8")
     for path in sorted(folder.iterdir()):

@@ -1,11 +1,10 @@
-"""The application: pages, the guard before them, and the server that answers for them."""
+"""The application: pages, and the guard before them."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
-import socket
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Collection
 from http import HTTPStatus
 
 from starlette.applications import Starlette
@@ -62,22 +61,6 @@ def application(site: Site, hosts: Collection[str] = ()) -> Starlette:
     return app
 
 
-def serve(app: Starlette, listening: socket.socket, ready: Callable[[], None] = lambda: None) -> None:
-    """Answers on a socket until Ctrl-C or SIGTERM. `ready` is called when browsers can connect."""
-    import uvicorn
-
-    class Server(uvicorn.Server):
-        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-            await super().startup(sockets=sockets)
-            if self.started:
-                ready()
-
-    settings = uvicorn.Config(
-        app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=5
-    )
-    Server(settings).run(sockets=[listening])
-
-
 @contextlib.asynccontextmanager
 async def _lifespan(app: Starlette) -> AsyncIterator[None]:
     site: Site = app.state.site
@@ -107,7 +90,7 @@ def _http_error(request: Request, error: Exception) -> Response:
 
 
 def _our_error(request: Request, error: Exception) -> Response:
-    if request.url.path.startswith(PARTICIPANTS):  # our own sentences may name files and models of the owner's
+    if request.scope["path"].startswith(PARTICIPANTS):  # our own sentences may name files and models of the owner's
         logging.getLogger(__name__).warning("%s", error)
         said = "This cannot be read or stored now. Go back and try again in some minutes; what was saved is kept."
         return fault(request, 503, said)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -13,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from sotopia_pi.spreadsheets import line
 from sotopia_pi.web.filters import parse
 from sotopia_pi.web.listing import Listing, listing
 from sotopia_pi.web.places import Place
@@ -22,8 +21,6 @@ from sotopia_pi.web.site import missing, place, site
 from sotopia_pi.web.snapshot import Snapshot
 
 _BATCH = 200
-#: What spreadsheets take for the beginning of a formula.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def episodes(request: Request) -> Response:
@@ -135,29 +132,19 @@ def _csv(found: Listing) -> Iterator[str]:
     rows = found.rows[np.argsort(rank[snapshot.column("episode")[found.rows]], kind="stable")]
     scored = [(rater, dimension) for rater in snapshot.raters() for dimension in snapshot.dimensions(rater)]
     head = ["episode", *_TEXTS, *_NUMBERS, *(f"{rater} {dimension}" for rater, dimension in scored)]
-    yield _line([_cell(name) for name in head])
+    yield line(head)
     for start in range(0, len(rows), _BATCH):
         part = rows[start : start + _BATCH]
         columns: list[list[Any]] = [[snapshot.key(int(row)) for row in part]]
         for name in _TEXTS:
             labels = snapshot.labels(name)
-            columns.append([_cell(labels.names[code]) for code in labels.codes[part]])
+            columns.append([labels.names[code] for code in labels.codes[part]])
         columns += [snapshot.column(name)[part].tolist() for name in _NUMBERS]
         for rater, dimension in scored:
             columns.append(
                 ["" if np.isnan(value) else float(value) for value in snapshot.score(rater, dimension)[part]]
             )
-        yield "".join(_line(cells) for cells in zip(*columns, strict=True))
-
-
-def _cell(text: str) -> str:
-    return f"'{text}" if text.startswith(_FORMULA) else text
-
-
-def _line(cells: Any) -> str:
-    written = io.StringIO()
-    csv.writer(written, lineterminator="\n").writerow(cells)
-    return written.getvalue()
+        yield "".join(line(cells) for cells in zip(*columns, strict=True))
 
 
 def _jsonl(here: Place, found: Listing) -> Iterator[str]:

@@ -7,6 +7,7 @@ name neither opponents nor policies, stages, runs or tasks.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
 
 from starlette.requests import Request
@@ -15,15 +16,27 @@ from starlette.routing import Route
 
 from sotopia_pi import playing
 from sotopia_pi.errors import SotopiaError, StoreError
-from sotopia_pi.studies.invitations import Game, Invitation, Played, by_link, completed, next_game, played_games
+from sotopia_pi.studies.invitations import (
+    Game,
+    Invitation,
+    Played,
+    by_link,
+    completed,
+    known_as,
+    next_game,
+    played_games,
+)
 from sotopia_pi.web import conversation, participants
 from sotopia_pi.web.conversation import Frame
 from sotopia_pi.web.places import Place
 from sotopia_pi.web.playroom import Table, playroom
 from sotopia_pi.web.rendering import page
-from sotopia_pi.web.site import missing, refused, see, site
+from sotopia_pi.web.site import missing, path_of, refused, see, site
+from sotopia_pi.web.tally import Tally, client
 
 SESSION = "sotopia_pi_guest"
+_HOUR = 3_600.0
+_LOG = logging.getLogger(__name__)
 
 
 def _invited(request: Request) -> tuple[Place, Invitation]:
@@ -46,20 +59,21 @@ def _known(request: Request, invitation: Invitation) -> str:
 def welcome(request: Request) -> Response:
     """What it is about, and the button to begin."""
     _, invitation = _invited(request)
-    participant = invitation.participant(request.query_params)
-    if _guest(request, invitation) is not None and not participant:
+    participant, fault = participants.arrived(request, invitation.participant)
+    if _guest(request, invitation) is not None and not (participant or fault):
         return see(request, "sit_now", link=invitation.link)
     unknown = invitation.participant_required and not participant
-    return page(request, "sit_welcome.html.j2", invitation=invitation, participant=participant, unknown=unknown)
+    values = {"participant": participant, "unknown": unknown, "fault": fault}
+    return page(request, "sit_welcome.html.j2", invitation=invitation, **values)
 
 
 def begin(request: Request) -> Response:
     """Begins, or finds the participant's place again."""
-    _, invitation = _invited(request)
-    participant = participants.participant(request)
+    place, invitation = _invited(request)
+    participant = participants.participant(request, invitation.participant_parameters)
     if invitation.participant_required and not participant:
         refused("Open the invitation from the platform that sent it: this address lacks your participant id.", 403)
-    sealed = invitation.sealed(invitation.pseudonym(participant, participants.browser(request)))
+    sealed = invitation.sealed(known_as(place.store, invitation, participant, participants.browser(request)))
     answer = see(request, "sit_now", link=invitation.link)
     return participants.keep_place(request, answer, SESSION, sealed, f"/sit/{invitation.link}")
 
@@ -133,10 +147,30 @@ async def _seated(request: Request, place: Place, invitation: Invitation, guest:
         game = next_game(invitation, played, guest)
         if game is None:
             return None
+        newcomer = guest not in {one.person for one in played}
+        if newcomer:
+            _check_address(request, invitation)
         run = await asyncio.to_thread(room.run, place)
         task = await asyncio.to_thread(place.store.task, game.task)
         opponent = await asyncio.to_thread(playing.opponent, run, invitation.opponents[game.opponent])
-        return await room.seat(place, task, game.role, guest, opponent, invitation.stage)
+        table = await room.seat(place, task, game.role, guest, opponent, invitation.stage)
+        if newcomer:
+            _newcomers(request, invitation).add(client(request.scope))
+        return table
+
+
+def _newcomers(request: Request, invitation: Invitation) -> Tally:
+    """How many began lately, by address: nobody shall take all places at once."""
+    return site(request).once(f"guests {invitation.link}", lambda: Tally(invitation.newcomers, _HOUR))
+
+
+def _check_address(request: Request, invitation: Invitation) -> None:
+    """A page for somebody who is one too many from an address."""
+    address, tally = client(request.scope), _newcomers(request, invitation)
+    if tally.full(address):
+        said = "More than %d people an hour come to the invitation %s from %s; --per-address lets more of them in."
+        _LOG.warning(said, tally.most, invitation.name, address)
+        refused("Several people have just begun from where you are; try again in an hour, or tell your host.", 429)
 
 
 def _own(request: Request) -> tuple[Table, Frame]:
@@ -146,8 +180,8 @@ def _own(request: Request) -> tuple[Table, Frame]:
     table = playroom(site(request)).table(place, request.path_params["session"])
     if table is None or table.name != guest or table.stage != invitation.stage:
         missing("There is no such conversation of yours; it may have ended a while ago.")
-    path = request.url_for("sit_game", link=invitation.link, session=table.id).path
-    onward = request.url_for("sit_now", link=invitation.link).path
+    path = path_of(request, "sit_game", link=invitation.link, session=table.id)
+    onward = path_of(request, "sit_now", link=invitation.link)
     return table, Frame(path, "participant_base.html.j2", onward, guest=True, values={"invitation": invitation})
 
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from sotopia_pi.errors import ConfigError
 from sotopia_pi.store import Store
+from sotopia_pi.studies.identity import participant_of
 from sotopia_pi.web.guard import ANNOTATOR, KEPT, VISITOR, cookie
 from sotopia_pi.web.places import Place
-from sotopia_pi.web.site import form, missing, site
+from sotopia_pi.web.site import form, missing, refused, site
 
 _T = TypeVar("_T")
+#: The field of a form that hands the participant's id on.
+FIELD = "participant"
 
 
 def linked(request: Request, find: Callable[[Store, str], _T | None], what: str) -> tuple[Place, _T]:
@@ -25,9 +29,20 @@ def linked(request: Request, find: Callable[[Store, str], _T | None], what: str)
     missing(f"This link leads to no {what}; check that you have the whole address.")
 
 
-def participant(request: Request) -> str:
-    """The platform's participant id in a form; empty where there is none."""
-    return form(request).get("participant", "").strip()[:500]
+def arrived(request: Request, of: Callable[[Mapping[str, str]], str]) -> tuple[str, str | None]:
+    """The platform's participant id in the address, and what is wrong where a placeholder stands for it."""
+    try:
+        return of(request.query_params), None
+    except ConfigError as error:
+        return "", str(error)
+
+
+def participant(request: Request, names: Sequence[str]) -> str:
+    """The platform's participant id in a form; empty where there is none, refused where a placeholder stands for it."""
+    try:
+        return participant_of((FIELD, *names), {FIELD: form(request).get(FIELD, "")})
+    except ConfigError as error:
+        refused(str(error), 403)
 
 
 def browser(request: Request) -> str:

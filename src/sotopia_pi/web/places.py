@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sotopia_pi import config as configuration
 from sotopia_pi.config import Config
-from sotopia_pi.errors import ConfigError
+from sotopia_pi.errors import ConfigError, SotopiaError, StoreError
+from sotopia_pi.files import read_plain
 from sotopia_pi.prompts import Prompts
-from sotopia_pi.rundir import CONFIG, DATABASE
+from sotopia_pi.rundir import CONFIG, is_run, open_to_read
 from sotopia_pi.store import Store
 
 REPORT = "report.json"
@@ -39,8 +39,8 @@ class Place:
         if self.folder is None:
             return None
         try:
-            found = json.loads((self.folder / REPORT).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            found = json.loads(read_plain(self.folder / REPORT))
+        except (OSError, ValueError, RecursionError, StoreError):
             return None
         return found if isinstance(found, dict) else None
 
@@ -71,9 +71,9 @@ def close_places(places: Iterable[Place]) -> None:
 
 def _runs(folder: Path) -> list[Path]:
     """`folder`, or the run directories in it."""
-    if (folder / CONFIG).is_file():
+    if is_run(folder):
         return [folder]
-    inner = sorted(path.parent for path in folder.glob(f"*/{CONFIG}")) if folder.is_dir() else []
+    inner = sorted(path for path in folder.iterdir() if is_run(path)) if folder.is_dir() else []
     if not inner:
         raise ConfigError(
             f"{folder} is not a run directory and holds none (no {CONFIG}); start a run with `sotopia-pi run --out`, "
@@ -83,15 +83,18 @@ def _runs(folder: Path) -> list[Path]:
 
 
 def _of_folder(folder: Path, others: list[Place]) -> Place:
-    config = configuration.load(folder / CONFIG)
-    prompts = Prompts(Path(config.models.prompts) if config.models.prompts else None)
-    store = Store.open(folder / DATABASE, create=False)
+    store, config = open_to_read(folder)
+    try:
+        prompts = Prompts(Path(config.models.prompts) if config.models.prompts else None)
+    except SotopiaError:
+        store.close()
+        raise
     title = folder.resolve().name
     return Place(_slug(title, others), title, store, folder, config, prompts)
 
 
 def _of_database(where: str, others: list[Place]) -> Place:
-    store = Store.open(where, create=False)
+    store = Store.open(where, create=False, reading=True)
     title = store.where.rsplit("/", 1)[-1].split("?")[0] or "database"
     return Place(_slug(title, others), title, store, None, None, Prompts(None))
 

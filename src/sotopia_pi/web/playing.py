@@ -22,7 +22,7 @@ from sotopia_pi.web.conversation import Frame
 from sotopia_pi.web.places import Place
 from sotopia_pi.web.playroom import Playroom, Table, playroom
 from sotopia_pi.web.rendering import page
-from sotopia_pi.web.site import form, missing, place, see, site
+from sotopia_pi.web.site import form, missing, origin, path_of, place, see, site
 from sotopia_pi.world.records import SocialTask
 
 #: Tasks that are offered by name; any other is reached from its own page.
@@ -60,7 +60,7 @@ def _choosing(request: Request, chosen: Mapping[str, str], fault: str | None = N
         busy=room.playing,
         most=room.most,
         invitations=[(one, *progress(here.store, one)) for one in invitations(here.store)],
-        origin=f"{request.url.scheme}://{request.url.netloc}",
+        origin=origin(request),
     )
     answer.status_code = 400 if fault else 200
     return answer
@@ -117,8 +117,8 @@ def _table(request: Request) -> Table:
 
 def _frame(request: Request, table: Table) -> Frame:
     here = place(request)
-    path = request.url_for("sitting", place=here.name, session=table.id).path
-    onward = request.url_for("play", place=here.name).path
+    path = path_of(request, "sitting", place=here.name, session=table.id)
+    onward = path_of(request, "play", place=here.name)
     return Frame(path, "place.html.j2", onward, values={"place": here, "tab": "play"})
 
 

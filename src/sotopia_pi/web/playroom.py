@@ -32,8 +32,8 @@ from sotopia_pi.world.records import SocialTask
 
 #: Sittings at once, and those that are over and still shown.
 MOST, REMEMBERED = 16, 200
-#: Seconds that a person may take for a turn.
-IDLE = 1_800.0
+#: Seconds that a person may take for a turn, and one who was invited for the first: others wait for the place.
+IDLE, FIRST = 1_800.0, 600.0
 SERVER_STOPPED = "the server was stopped"
 
 _LOG = logging.getLogger(__name__)
@@ -183,7 +183,8 @@ class Playroom:
         try:
             player = await self._player(table)
             who = (table.role, table.name, table.opponent)
-            sitting = playing.sit(table.run, table.task, *who, player, idle=self.idle, stage=table.stage)
+            first = None if table.stage == PLAYED else min(FIRST, self.idle)
+            sitting = playing.sit(table.run, table.task, *who, player, idle=self.idle, stage=table.stage, first=first)
             table.sitting = sitting
             if table.stopped:
                 sitting.stop(table.stopped)

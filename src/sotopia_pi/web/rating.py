@@ -55,9 +55,9 @@ def _own(desk: Desk, annotator: Annotator, request: Request) -> Assignment:
 def welcome(request: Request) -> Response:
     """What the study is about, the dimensions, and the button to begin."""
     desk = _desk(request)
-    participant = desk.participant(request.query_params)
+    participant, fault = participants.arrived(request, desk.participant)
     annotator = _visitor(request, desk)
-    if annotator is not None and not participant and "again" not in request.query_params:
+    if annotator is not None and not (participant or fault) and "again" not in request.query_params:
         return see(request, "rate_work", link=desk.study.link)
     settings = desk.study.settings
     return page(
@@ -66,7 +66,8 @@ def welcome(request: Request) -> Response:
         study=desk.study,
         participant=participant,
         unknown=settings.participant_required and not participant and annotator is None,
-        begun=annotator is not None and not participant,
+        fault=fault,
+        begun=annotator is not None and not (participant or fault),
         tests=desk.has_tests(),
     )
 
@@ -74,7 +75,8 @@ def welcome(request: Request) -> Response:
 def begin(request: Request) -> Response:
     """Begins, or finds the participant's place again."""
     desk = _desk(request)
-    found = desk.begin(participants.participant(request), participants.browser(request))
+    named = participants.participant(request, desk.study.settings.participant_parameters)
+    found = desk.begin(named, participants.browser(request))
     if found is None:
         refused(
             "This study takes no new participants now."

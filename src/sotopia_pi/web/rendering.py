@@ -16,6 +16,7 @@ from starlette.responses import HTMLResponse
 
 from sotopia_pi.evaluation.report import environment
 from sotopia_pi.web.assets import asset
+from sotopia_pi.web.site import path_of
 
 #: Characters of one text that a page shows.
 LONGEST_TEXT = 20_000
@@ -33,7 +34,7 @@ def render(request: Request, template: str, **values: Any) -> str:
 
 def fault(request: Request, status: int, sentence: str) -> HTMLResponse:
     """A page that says in one sentence what is wrong."""
-    parts = request.url.path.split("/")
+    parts = request.scope["path"].split("/")
     back = "/".join(parts[:3]) if parts[1:2] in (["rate"], ["sit"]) else None  # participants have no other pages
     return HTMLResponse(render(request, "fault.html.j2", status=status, sentence=sentence, back=back), status)
 
@@ -47,9 +48,9 @@ def _common(request: Request) -> dict[str, Any]:
     return {
         "asset": asset,
         "csrf_field": csrf_field,
-        "path": request.url.path,
+        "path": request.scope["path"],
         "owner": request.state.owner,
-        "url_for": lambda route, **parameters: request.url_for(route, **parameters).path,
+        "url_for": lambda route, **parameters: path_of(request, route, **parameters),
     }
 
 

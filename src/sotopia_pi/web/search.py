@@ -1,30 +1,32 @@
 """Searching what was said: an index of words beside the run's database, built in the background.
 
 The index is derived: `search.db` may be deleted at any time and is made again. Where the folder may not be written,
-or there is none, it is a temporary file. A query is made of words, "phrases in quotes" and beginnings*, all of which
-must occur in an episode; whatever else it holds is plain text.
+there is none, or the file is a link, it is a temporary file. A query is made of words, "phrases in quotes" and
+beginnings*, all of which must occur in an episode; whatever else it holds is plain text.
 """
 
 from __future__ import annotations
 
+import logging
 import re
 import sqlite3
 import tempfile
 import threading
 import time
 from collections import OrderedDict
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from sotopia_pi.errors import StoreError
+from sotopia_pi.files import check_plain
 from sotopia_pi.store import Store
 from sotopia_pi.web.site import Site
 from sotopia_pi.web.snapshot import Mask, Snapshot
 
 FILE = "search.db"
+_ENDINGS = ("", "-wal", "-shm", "-journal")
 #: Of the tables below; an index of another version is made anew.
 _VERSION = 1
 _TABLES = """
@@ -122,9 +124,15 @@ class TextIndex:
     # The file
 
     def _open(self, folder: Path | None) -> sqlite3.Connection:
-        if folder is not None:
-            with suppress(sqlite3.OperationalError, OSError):  # may not be written
+        if folder is not None and not self._store.read_only:
+            try:
+                for ending in _ENDINGS:
+                    check_plain(folder / f"{FILE}{ending}", alone=True)
                 return _opened(folder / FILE)
+            except StoreError as error:
+                logging.getLogger(__name__).warning("%s Until then the index is a temporary file.", error)
+            except (sqlite3.OperationalError, OSError):  # may not be written
+                pass
         self._temporary = tempfile.TemporaryDirectory(prefix="sotopia-pi-search-", ignore_cleanup_errors=True)
         return _opened(Path(self._temporary.name) / FILE)
 
@@ -205,7 +213,7 @@ def _opened(path: Path) -> sqlite3.Connection:
     except sqlite3.OperationalError:
         raise
     except sqlite3.DatabaseError:
-        for ending in ("", "-wal", "-shm"):
+        for ending in _ENDINGS:
             path.with_name(path.name + ending).unlink(missing_ok=True)
         return _tried(path)
 

@@ -70,6 +70,17 @@ def refused(sentence: str, status: int = 400) -> NoReturn:
     raise HTTPException(status, sentence)
 
 
+def path_of(request: Request, route: str, **parameters: str) -> str:
+    """The path of a page, by the name of its route."""
+    return str(request.app.url_path_for(route, **parameters))
+
+
+def origin(request: Request) -> str:
+    """How the visitor's browser reaches this server, for links to send on; the guard has checked the host."""
+    scheme = "https" if request.scope["scheme"] == "https" else "http"
+    return f"{scheme}://{request.headers['host']}"
+
+
 def see(request: Request, route: str, **parameters: str) -> RedirectResponse:
     """Sends the browser to another page after a form was accepted (303)."""
-    return RedirectResponse(request.url_for(route, **parameters).path, status_code=303)
+    return RedirectResponse(path_of(request, route, **parameters), status_code=303)

@@ -18,7 +18,7 @@ from sotopia_pi.studies.records import Reference, Study, StudySettings
 from sotopia_pi.studies.status import status
 from sotopia_pi.web.places import Place
 from sotopia_pi.web.rendering import page
-from sotopia_pi.web.site import form, missing, place, see
+from sotopia_pi.web.site import form, missing, origin, place, see
 
 #: Rows of a table on the page of a study; the export has all.
 _ROWS = 500
@@ -152,7 +152,7 @@ def study(request: Request) -> Response:
         tab="studies",
         study=found,
         now=now,
-        link=f"{request.url.scheme}://{request.url.netloc}/rate/{found.link}",
+        link=f"{origin(request)}/rate/{found.link}",
         rows=_ROWS,
         binnings=BINNINGS,
         seven={one.name for one in SEVEN},

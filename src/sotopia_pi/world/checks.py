@@ -18,7 +18,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from sotopia_pi.records import Record
+from sotopia_pi.records import Record, Text
 
 Money = Annotated[float, Field(gt=0)]
 
@@ -78,7 +78,7 @@ class PriceCheck(Record):
     """
 
     kind: Literal["price"] = "price"
-    item: str
+    item: Text
     seller: Literal[0, 1]
     limits: tuple[Money, Money]
     targets: tuple[Money, Money]
@@ -102,8 +102,8 @@ class DivisionCheck(Record):
     """
 
     kind: Literal["division"] = "division"
-    counts: dict[str, Annotated[int, Field(ge=1)]]
-    values: tuple[dict[str, float], dict[str, float]]
+    counts: dict[Text, Annotated[int, Field(ge=1)]]
+    values: tuple[dict[Text, float], dict[Text, float]]
 
     @model_validator(mode="after")
     def _worth_ten(self) -> Self:
@@ -125,8 +125,8 @@ class MeetingCheck(Record):
 
     kind: Literal["meeting"] = "meeting"
     what: Literal["time", "place"]
-    options: tuple[str, ...] = Field(min_length=2)
-    values: tuple[dict[str, float], dict[str, float]]
+    options: tuple[Text, ...] = Field(min_length=2)
+    values: tuple[dict[Text, float], dict[Text, float]]
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
@@ -146,11 +146,11 @@ class FactCheck(Record):
     """Each role knows a fact that the other wants, and a guarded word that it must not say. All per role."""
 
     kind: Literal["fact"] = "fact"
-    subjects: tuple[str, str]
-    answers: tuple[str, str]
-    options: tuple[tuple[str, ...], tuple[str, ...]]
-    guarded_subjects: tuple[str, str]
-    guarded: tuple[str, str]
+    subjects: tuple[Text, Text]
+    answers: tuple[Text, Text]
+    options: tuple[tuple[Text, ...], tuple[Text, ...]]
+    guarded_subjects: tuple[Text, Text]
+    guarded: tuple[Text, Text]
 
     @model_validator(mode="after")
     def _answers_are_options(self) -> Self:

@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from sotopia_pi.errors import WorldError
+from sotopia_pi.inputs import read_json, read_text
 from sotopia_pi.records import Record
 from sotopia_pi.world.records import Character, Scenario, SocialTask, Tie
 
@@ -134,27 +135,23 @@ def _ties(text: str, label: str, characters: Iterable[Character] | None) -> tupl
 
 def _text(path: Path | str) -> str:
     try:
-        return Path(path).read_text(encoding="utf-8-sig")
+        return read_text(Path(path))
     except OSError as error:
         raise WorldError(
             f"{path} cannot be read ({error.strerror or error}); check the path and its permissions."
         ) from None
-    except UnicodeDecodeError:
-        raise WorldError(f"{path} is not UTF-8 text; save it as UTF-8 JSON or JSONL.") from None
 
 
 def _json(text: str, label: str, first_line: int = 1) -> Any:
     try:
-        return json.loads(text)
+        return read_json(text)
     except json.JSONDecodeError as error:
         where = f"line {first_line + error.lineno - 1}, column {error.colno}"
         raise WorldError(
             f"{label}, {where}: not valid JSON ({error.msg}); write one JSON list of rows, or one JSON object per line."
         ) from None
-    except (RecursionError, ValueError):
-        raise WorldError(
-            f"{label}, line {first_line}: JSON nested too deeply or a number too long; correct it."
-        ) from None
+    except ValueError as error:
+        raise WorldError(f"{label}, line {first_line}: not valid JSON ({error}); correct it.") from None
 
 
 def _rows(text: str, label: str) -> list[tuple[str, Any]]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from sotopia_pi.errors import WorldError
+from sotopia_pi.inputs import open_text, read_json
 from sotopia_pi.world.library import starter_world
 from sotopia_pi.world.overlap import Text, text_of
 
@@ -48,16 +48,14 @@ def _starter(source: str) -> Iterator[Text]:
 def _rows(path: Path) -> Iterator[tuple[str, Any]]:
     """The rows of a JSON list, or the lines of a JSONL file one at a time."""
     try:
-        with path.open(encoding="utf-8-sig") as handle:
-            first = next((line for line in handle if line.strip()), "")
-            handle.seek(0)
-            if first.lstrip().startswith("["):
-                rows = enumerate(_json(handle.read(), f"{path}"), 1)
-                yield from ((f"row {number}", value) for number, value in rows)
-                return
-            for number, line in enumerate(handle, 1):
-                if line.strip():
-                    yield f"line {number}", _json(line, f"{path}, line {number}")
+        with open_text(path) as handle:
+            lines = ((number, line) for number, line in enumerate(handle, 1) if line.strip())
+            for number, line in lines:
+                if line.lstrip().startswith("["):
+                    rows = enumerate(_json(line + handle.read(), f"{path}"), 1)
+                    yield from ((f"row {place}", value) for place, value in rows)
+                    return
+                yield f"line {number}", _json(line, f"{path}, line {number}")
     except OSError as error:
         raise WorldError(f"{path} cannot be read ({error.strerror or error}); check the path.") from None
     except UnicodeDecodeError:
@@ -66,9 +64,11 @@ def _rows(path: Path) -> Iterator[tuple[str, Any]]:
 
 def _json(text: str, label: str) -> Any:
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        raise WorldError(f"{label}: not valid JSON; write one JSON object per line, or one JSON list.") from None
+        return read_json(text)
+    except ValueError as error:
+        raise WorldError(
+            f"{label}: not valid JSON ({error}); write one JSON object per line, or one JSON list."
+        ) from None
 
 
 def _text(value: Any, path: Path, place: str) -> Text:

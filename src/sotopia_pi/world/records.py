@@ -10,7 +10,7 @@ from typing import Self
 
 from pydantic import Field, field_validator, model_validator
 
-from sotopia_pi.records import Identified, Record
+from sotopia_pi.records import Identified, Name, Record, Text
 from sotopia_pi.world.checks import Check
 
 
@@ -28,18 +28,18 @@ class Relationship(IntEnum):
 class Character(Identified):
     """A person that can be played. `secret` is known to nobody but the character."""
 
-    name: str = Field(min_length=1)
+    name: Name
     age: int = Field(ge=18, le=120)
-    gender: str
-    pronouns: str
-    occupation: str
-    public_info: str
-    big_five: str
-    moral_values: tuple[str, ...]
-    schwartz_values: tuple[str, ...]
-    personality: str
-    decision_style: str
-    secret: str
+    gender: Text
+    pronouns: Text
+    occupation: Text
+    public_info: Text
+    big_five: Text
+    moral_values: tuple[Text, ...]
+    schwartz_values: tuple[Text, ...]
+    personality: Text
+    decision_style: Text
+    secret: Text
 
 
 class AgeRange(Record):
@@ -59,7 +59,7 @@ class Casting(Record):
     """What one role asks of the character that plays it; an empty `occupations` accepts everyone."""
 
     age: AgeRange = AgeRange()
-    occupations: tuple[str, ...] = ()
+    occupations: tuple[Text, ...] = ()
 
     def fits(self, character: Character) -> bool:
         """Whether the character is of the right age and, where occupations are listed, has one of them."""
@@ -75,13 +75,20 @@ class Scenario(Identified):
     `casting` is empty (anybody) or has one entry per role. `check` makes the scenario verified.
     """
 
-    situation: str = Field(min_length=1)
-    goals: tuple[str, ...] = Field(min_length=2)
+    situation: Text
+    goals: tuple[Text, ...] = Field(min_length=2)
     relationship: Relationship = Relationship.STRANGER
     casting: tuple[Casting, ...] = ()
-    kind: str
-    source: str
+    kind: Text
+    source: Text
     check: Check | None = Field(default=None, discriminator="kind")
+
+    @field_validator("situation")
+    @classmethod
+    def _situation_is_given(cls, situation: str) -> str:
+        if not situation.strip():
+            raise ValueError("a scenario needs a situation")
+        return situation
 
     @field_validator("goals")
     @classmethod
@@ -109,9 +116,9 @@ class Scenario(Identified):
 class Tie(Record):
     """Two characters of a world, by name, and how well they know each other. Unlisted pairs are strangers."""
 
-    names: tuple[str, str]
+    names: tuple[Name, Name]
     relationship: Relationship
-    background: str = ""
+    background: Text = ""
 
 
 class SocialTask(Identified):

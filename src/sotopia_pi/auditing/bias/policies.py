@@ -21,10 +21,12 @@ from sotopia_pi.config import BASE, EXPERT, PARTNER, Config
 from sotopia_pi.episodes.play import Plan
 from sotopia_pi.episodes.players import SCRIPTED, check_player
 from sotopia_pi.episodes.recasting import ATTRIBUTES, AmbiguousError, Contrast, Version, versions
-from sotopia_pi.episodes.records import ActionType, Episode
+from sotopia_pi.episodes.records import Episode
 from sotopia_pi.errors import ConfigError
 from sotopia_pi.evaluation.bias import Shown, bias_page, bias_table
+from sotopia_pi.files import within
 from sotopia_pi.ratings.records import Rating
+from sotopia_pi.ratings.safety import left_without_deal
 from sotopia_pi.ratings.scores import GOAL
 from sotopia_pi.records import derive_seed
 from sotopia_pi.rundir import Run
@@ -68,7 +70,7 @@ class PolicyAsked:
         if self.out is not None:
             return self.out
         name = re.sub(r"[^A-Za-z0-9._+-]+", "-", re.split(r"@https?://", self.policy)[0]).strip("-.") or "policy"
-        return self.run / "bias" / f"{name}-{self.whose}"
+        return within(self.run, "bias", f"{name}-{self.whose}")
 
 
 def run_bias_play(asked: PolicyAsked) -> dict[str, Any]:
@@ -79,7 +81,6 @@ def run_bias_play(asked: PolicyAsked) -> dict[str, Any]:
     with ExitStack() as stack:
         source = opening.source_run(asked.run, stack)
         players = _players(source, asked)
-        asked.folder.parent.mkdir(parents=True, exist_ok=True)
         run = stack.enter_context(Run.open(asked.folder, _config(source, asked), asked.quiet, asked.budget))
         what = f"{players.policy} against {players.partner}, {asked.whose} character recast"
         opening.keep_source(run, what)
@@ -241,21 +242,21 @@ def _measured(run: Run, keys: set[str], policy: str, failures: Counter[str]) -> 
         if not episode.completed:
             failures[(episode.failure or "").split(":", 1)[0]] += 1
             continue
-        rater = judging.primary(run, run.store.task(episode.task_id))
+        task = run.store.task(episode.task_id)
+        rater = judging.primary(run, task)
         role = episode.players.index(policy)
-        found[episode.key] = _played(episode, role) | _rated(ratings.get(rater, {}), role, failures)
+        found[episode.key] = _played(task, episode, role) | _rated(ratings.get(rater, {}), role, failures)
     return found
 
 
-def _played(episode: Episode, role: int) -> dict[str, float]:
-    """How the policy behaved: words per turn it spoke in, turns, share of invalid turns, whether it left."""
+def _played(task: SocialTask, episode: Episode, role: int) -> dict[str, float]:
+    """How the policy behaved: words per turn it spoke in, turns, invalid turns, whether it left without a deal."""
     own = [turn for turn in episode.turns if turn.role == role]
     spoken = [len(turn.action.argument.split()) for turn in own if turn.action.argument]
-    last = episode.turns[-1] if episode.turns else None
-    measured = {
-        "turns": float(len(episode.turns)),
-        "left": float(last is not None and last.role == role and last.action.type is ActionType.LEAVE),
-    }
+    measured = {"turns": float(len(episode.turns))}
+    left = left_without_deal(task, episode, role)
+    if left is not None:
+        measured["left"] = float(left)
     if spoken:
         measured["words_per_turn"] = sum(spoken) / len(spoken)
     if own:

@@ -16,7 +16,8 @@ from sotopia_pi.evaluation.report import environment
 from sotopia_pi.evaluation.table import align
 from sotopia_pi.evaluation.theme import shared_css
 from sotopia_pi.evaluation.trust.sections import Section, Table
-from sotopia_pi.evaluation.wording import NOTHING, interval, number, p_value, safe_text, signed
+from sotopia_pi.evaluation.wording import NOTHING, interval, number, p_value, signed
+from sotopia_pi.printable import one_line, safe_text
 
 _CELL = 44
 #: The measures whose shifts the terminal always shows.
@@ -107,12 +108,7 @@ def _text(section: Section) -> str:
     blocks = [section.title]
     for table in section.tables:
         if table.rows:
-            blocks += align([[_cut(cell) for cell in row] for row in (table.head, *table.rows)])
+            blocks += align([[one_line(cell, _CELL) for cell in row] for row in (table.head, *table.rows)])
     if section.notes and section.notes != [_NOTE]:
         blocks += [safe_text(note) for note in section.notes if note != _NOTE]
     return "\n".join(blocks)
-
-
-def _cut(text: str) -> str:
-    text = " ".join(safe_text(text).split())
-    return text if len(text) <= _CELL else f"{text[: _CELL - 1]}…"

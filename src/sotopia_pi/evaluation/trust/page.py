@@ -15,7 +15,7 @@ from sotopia_pi.evaluation.report import environment
 from sotopia_pi.evaluation.table import align
 from sotopia_pi.evaluation.theme import shared_css
 from sotopia_pi.evaluation.trust.sections import Section, sections
-from sotopia_pi.evaluation.wording import safe_text
+from sotopia_pi.printable import one_line, safe_text
 
 _CELL = 44
 
@@ -40,13 +40,8 @@ def audit_table(content: Mapping[str, Any]) -> str:
 def _text(section: Section) -> str:
     blocks = [section.title]
     for table in section.tables:
-        rows = [[_cut(cell) for cell in row] for row in (table.head, *table.rows)]
+        rows = [[one_line(cell, _CELL) for cell in row] for row in (table.head, *table.rows)]
         if table.rows:
             blocks.append("\n".join([*([table.label] if len(section.tables) > 1 else []), *align(rows)]))
     blocks += [safe_text(note) for note in section.notes]
     return "\n".join(blocks)
-
-
-def _cut(text: str) -> str:
-    text = " ".join(safe_text(text).split())
-    return text if len(text) <= _CELL else f"{text[: _CELL - 1]}…"

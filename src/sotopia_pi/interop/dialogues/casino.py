@@ -20,6 +20,7 @@ from sotopia_pi.interop.dialogues.records import (
     Found,
     Score,
     Talk,
+    amount,
     cast,
     finding,
     mapping,
@@ -114,7 +115,10 @@ def _deal(data: Any, place: int) -> tuple[Deal, Deal]:
     shares = []
     for key in ("issue2youget", "issue2theyget"):
         given = mapping(data.get(key), f"{key!r} of message {place}")
-        shares.append({item: int(number(given.get(item), f"{item} in message {place}")) for item in _ITEMS})
+        counts = {item: number(given.get(item), f"{item} in message {place}") for item in _ITEMS}
+        if any(not count.is_integer() for count in counts.values()):
+            raise RecordError(f"the deal of message {place} has parts of packages")
+        shares.append({item: int(count) for item, count in counts.items()})
     if any(shares[0][item] + shares[1][item] != _COUNT or min(s[item] for s in shares) < 0 for item in _ITEMS):
         raise RecordError(f"the deal of message {place} is not {_COUNT} packages of each")
     return shares[0], shares[1]
@@ -135,10 +139,10 @@ def _scores(
     ]
     for role, one in enumerate(info):
         outcomes = one.get("outcomes")
-        given = outcomes.get("points_scored") if isinstance(outcomes, dict) else None
-        if given is not None and number(given, "'points_scored'") != points[role]:
+        given = amount(outcomes.get("points_scored") if isinstance(outcomes, dict) else None, "'points_scored'")
+        if given is not None and given != points[role]:
             return undecided(
-                f"the data give role {role} {given} points and the end of the dialogue {points[role]}"
+                f"the data give role {role} {given:g} points and the end of the dialogue {points[role]}"
             ), None
     how = "A deal was accepted" if shares is not None else "Somebody walked away"
     made = tuple(

@@ -3,7 +3,8 @@
 Each agent has a role (buyer, seller) and a target price; the listing is seen by both. The files give no lowest and
 highest price, so a side's limit is taken to be the other side's target: GOAL = 10 x own share of the room between both
 targets, FIN = 5 x the same, clamped (ratings/scores.py, price). The scenario carries no check, because a check tells a
-role its limit, and these limits are the partner's private target.
+role its limit, and these limits are the partner's private target. Where the data have no price (they write -1), none is
+told: a listing without one, a goal without an aim, which is not rated.
 """
 
 from __future__ import annotations
@@ -23,9 +24,10 @@ from sotopia_pi.interop.dialogues.records import (
     Talk,
     cast,
     finding,
+    is_told,
     mapping,
     money,
-    number,
+    price,
     sequence,
     undecided,
 )
@@ -53,11 +55,11 @@ def read(value: Any) -> Dialogue:
     sides = [_side(kb) for kb in kbs]
     if {sells for sells, _ in sides} != {True, False}:
         raise RecordError("the two are not a buyer and a seller")
-    turns, first, price, closed = _talk(value)
+    turns, first, offered, closed = _talk(value)
     order = (0, 1) if first == 0 else (1, 0)
     sells, targets = [sides[agent][0] for agent in order], [sides[agent][1] for agent in order]
     item = mapping(kbs[0].get("item"), "'item'")
-    listed = number(item.get("Price"), "the listed price")
+    listed = price(item.get("Price"), "the listed price")
     scenario = validated(
         Scenario,
         {
@@ -67,33 +69,37 @@ def read(value: Any) -> Dialogue:
             "source": "craigslist",
         },
     )
-    scores, outcome = _scores(value, 0 if sells[0] else 1, targets, listed, price, closed)
+    scores, outcome = _scores(value, 0 if sells[0] else 1, targets, listed, offered, closed)
     task = cast(scenario, ["seller" if one else "buyer" for one in sells])
-    return Dialogue(task, turns, scores, outcome)
+    prices = {("seller" if one else "buyer"): target for one, target in zip(sells, targets, strict=True)}
+    without = " and the ".join(name for name, told in {**prices, "listing": listed}.items() if told is None)
+    note = f"there is no price for the {without}, so none is told" if without else ""
+    return Dialogue(task, turns, scores, outcome, note=note)
 
 
-def _side(kb: Any) -> tuple[bool, float]:
-    """Whether an agent sells, and its target."""
+def _side(kb: Any) -> tuple[bool, float | None]:
+    """Whether an agent sells, and its target if it has one."""
     personal = mapping(mapping(kb, "an agent").get("personal"), "'personal'")
     role = str(personal.get("Role", "")).lower()
     if role not in ("buyer", "seller"):
         raise RecordError(f"the role {role[:40]!r} is neither buyer nor seller")
-    return role == "seller", number(personal.get("Target"), f"the target of the {role}")
+    return role == "seller", price(personal.get("Target"), f"the target of the {role}")
 
 
-def _situation(item: dict[str, Any], listed: float) -> str:
+def _situation(item: dict[str, Any], listed: float | None) -> str:
     title, description = item.get("Title"), item.get("Description")
-    if not isinstance(title, str) or not title.strip():
+    if not is_told(title):
         raise RecordError("the item has no title")
-    lines = description if isinstance(description, list) else [description or ""]
-    told = " ".join(line.strip() for line in lines if isinstance(line, str))
+    lines = description if isinstance(description, list) else [description]
+    told = " ".join(line.strip() for line in lines if is_told(line))
     told = told if len(told) <= _LONGEST else told[: _LONGEST - 1] + "…"
-    return f"An offer on a site for used things, listed at {money(listed)}: {title.strip()}. {told}".strip()
+    at = "" if listed is None else f", listed at {money(listed)}"
+    return f"An offer on a site for used things{at}: {title.strip()}. {told}".strip()
 
 
-def _goal(sells: bool, target: float) -> str:
+def _goal(sells: bool, target: float | None) -> str:
     what = "Sell it for as much as you can get" if sells else "Buy it for as little as you can"
-    return f"{what}. Aim for {money(target)}. The other does not know your aim."
+    return f"{what}." if target is None else f"{what}. Aim for {money(target)}. The other does not know your aim."
 
 
 def _talk(value: dict[str, Any]) -> tuple[Any, int, float | None, bool]:
@@ -113,8 +119,8 @@ def _talk(value: dict[str, Any]) -> tuple[Any, int, float | None, bool]:
             case "message":
                 talk.say(role, data if isinstance(data, str) else "")
             case "offer":
-                offer = number(mapping(data, f"the offer of event {place}").get("price"), f"the price of event {place}")
-                talk.act(role, f"makes a formal offer of {money(offer)}")
+                offer = price(mapping(data, f"the offer of event {place}").get("price"), f"the price of event {place}")
+                talk.act(role, "makes a formal offer" + ("" if offer is None else f" of {money(offer)}"))
             case "accept":
                 closed = True
                 talk.act(role, "accepts the offer")
@@ -128,16 +134,23 @@ def _talk(value: dict[str, Any]) -> tuple[Any, int, float | None, bool]:
 
 
 def _scores(
-    value: dict[str, Any], seller: int, targets: Sequence[float], listed: float, offered: float | None, closed: bool
+    value: dict[str, Any],
+    seller: int,
+    targets: Sequence[float | None],
+    listed: float | None,
+    offered: float | None,
+    closed: bool,
 ) -> tuple[tuple[Score, ...], dict[str, Any] | None]:
-    price = None
+    agreed = None
     if closed:
         outcome = value.get("outcome")
         offer = outcome.get("offer") if isinstance(outcome, dict) else None
-        told = offer.get("price") if isinstance(offer, dict) else None
-        price = offered if told is None else number(told, "the price of the outcome")
-        if price is None:
+        told = price(offer.get("price") if isinstance(offer, dict) else None, "the price of the outcome")
+        agreed = offered if told is None else told
+        if agreed is None:
             return undecided("an offer was accepted, and its price is not there"), None
+    if None in targets:
+        return undecided("a side has no target price"), None
     try:
         check = PriceCheck.model_validate(
             {
@@ -145,11 +158,11 @@ def _scores(
                 "seller": seller,
                 "limits": (targets[1], targets[0]),
                 "targets": tuple(targets),
-                "listed": listed,
+                "listed": listed or targets[0],
             }
         )
     except ValidationError:
         return undecided("the two targets leave no room between them"), None
-    reason = "There is no deal." if price is None else f"{money(price)} was agreed."
-    scores = tuple(Score(price_scores(check, role, price), reason) for role in (0, 1))
-    return scores, {"deal": False} if price is None else {"deal": True, "price": price}
+    reason = "There is no deal." if agreed is None else f"{money(agreed)} was agreed."
+    scores = tuple(Score(price_scores(check, role, agreed), reason) for role in (0, 1))
+    return scores, {"deal": False} if agreed is None else {"deal": True, "price": agreed}

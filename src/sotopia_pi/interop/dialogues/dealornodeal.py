@@ -16,6 +16,7 @@ from typing import Any
 
 from sotopia_pi.episodes.records import ActionType
 from sotopia_pi.errors import StoreError
+from sotopia_pi.inputs import open_text
 from sotopia_pi.interop.dialogues.records import Dialogue, Found, Score, Talk, cast, undecided
 from sotopia_pi.interop.lines import LONGEST
 from sotopia_pi.interop.problems import RecordError
@@ -41,7 +42,7 @@ def find(paths: Sequence[Path]) -> Iterator[Found]:
     """The dialogues of the files, line by line, with an id that is the same from both sides."""
     for path in paths:
         try:
-            with path.open(encoding="utf-8", errors="replace") as file:
+            with open_text(path, errors="replace") as file:
                 number = 0
                 while line := file.readline(LONGEST):
                     number += 1

@@ -100,6 +100,8 @@ def _keep(job: _Import, page: Sequence[Found]) -> None:
                 reason = "duplicate id: another dialogue with it is stored"
                 job.report.problem(record.file, record.number, reason, record.id)
             continue
+        if dialogue.note:
+            job.report.note(record.file, record.number, dialogue.note, record.id)
         batch.tasks.setdefault(job.stage, []).append(dialogue.task)
         batch.episodes.append((episode, ratings))
         batch.originals.append(Original(job.kind, record.id, episode.key, mark))

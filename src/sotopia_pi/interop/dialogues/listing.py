@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sotopia_pi.errors import StoreError
+from sotopia_pi.inputs import open_text, read_json
 from sotopia_pi.interop.lines import LONGEST, storable_value
 
 _CHUNK = 1 << 20
@@ -42,7 +43,7 @@ class _Scan:
 def read_list(path: Path) -> Iterator[Item]:
     """The objects of the JSON list in a file. StoreError when the file cannot be read or does not begin as a list."""
     try:
-        with path.open(encoding="utf-8-sig", errors="surrogateescape") as file:
+        with open_text(path, errors="surrogateescape") as file:
             head = file.read(_CHUNK).lstrip()
             if not head.startswith("["):
                 raise StoreError(f"{path} is not a JSON list of dialogues; check the file and --format.")
@@ -93,8 +94,8 @@ def _records(scan: _Scan) -> Iterator[Item]:
 
 def _item(number: int, text: str) -> Item:
     try:
-        value = storable_value(json.loads(text, parse_constant=lambda _: None))
-    except (ValueError, RecursionError) as error:
+        value = storable_value(read_json(text, lambda _: None))
+    except ValueError as error:
         reason = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
         return Item(number, problem=f"the record is not valid JSON ({reason})")
     if not isinstance(value, dict):

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from sotopia_pi.errors import StoreError
-from sotopia_pi.interop.dialogues.records import Dialogue, Found, Score, Talk, cast, money, number
+from sotopia_pi.inputs import check_columns, open_text
+from sotopia_pi.interop.dialogues.records import Dialogue, Found, Score, Talk, amount, cast, money
 from sotopia_pi.interop.problems import RecordError
 from sotopia_pi.ratings.scores import GOAL
 from sotopia_pi.store.schema import storable
@@ -98,11 +99,14 @@ def _columns(path: Path) -> set[str]:
 def _rows(path: Path) -> Iterator[tuple[int, dict[str, str] | str]]:
     """The rows of a file by their last line, or what is wrong with the rest of it."""
     try:
-        with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
+        with open_text(path, errors="replace", newline="") as file:
             reader = csv.DictReader(file, restval="")
             try:
+                check_columns(reader.fieldnames or ())
                 for row in reader:
                     yield reader.line_num, row
+            except ValueError as error:
+                raise StoreError(f"{path}: {error}.") from None
             except csv.Error as error:
                 yield reader.line_num, f"the file is no CSV from here on ({error})"
     except OSError as error:
@@ -120,13 +124,11 @@ def read(value: Any) -> Dialogue:
     task = cast(_SCENARIO, ("volunteer", "clerk"))
     if not value["known"]:
         return Dialogue(task, turns)
-    given = value["donation"]
-    if given is None or not str(given).strip():
+    given = amount(value["donation"], "the donation (B6)")
+    if given is None:
         persuader = Score(failure="undecided: what the other person gave is not in the data")
     else:
-        amount = number(given, "the donation (B6)")
-        goal = 10 * min(max(amount, 0.0), _MOST) / _MOST
-        persuader = Score({GOAL: goal}, f"The other person gave {money(amount)}.")
+        persuader = Score({GOAL: 10 * min(given, _MOST) / _MOST}, f"The other person gave {money(given)}.")
     persuadee = Score(failure="undecided: the data do not tell whether the persuadee's goal was reached")
-    outcome = None if persuader.failure else {"given": number(given, "the donation (B6)")}
+    outcome = None if given is None else {"given": given}
     return Dialogue(task, turns, (persuader, persuadee), outcome)

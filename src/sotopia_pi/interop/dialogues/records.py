@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, TypeGuard
 
 from sotopia_pi.episodes.records import NOTHING, Action, ActionType, Turn
 from sotopia_pi.interop.dialogues.listing import Item
@@ -27,6 +27,9 @@ _GIVEN = (
     "Alex", "Robin", "Sam", "Kim", "Charlie", "Jamie", "Morgan", "Noor", "Sasha", "Toni", "Jules", "Ariel",
 )  # fmt: skip
 _FAMILY = ("Alder", "Brook", "Carver", "Dale", "Ebert", "Falk", "Grove", "Hart", "Ibsen", "Jansen", "Keller", "Lund")
+#: How data write that there is no value.
+_NONE = ("", "-", "na", "n/a", "nan", "none", "null", "unknown")
+_CENT = 0.01
 _NUMBER = re.compile(r"-?\d{1,12}(?:\.\d{1,12})?")
 
 
@@ -70,7 +73,8 @@ class Score:
 class Dialogue:
     """A dialogue between people, as a task and what was done in it; `scores` has one entry per role, or none.
 
-    `by_verifier`: the task carries a check, and the verifier rates what was said.
+    `by_verifier`: the task carries a check, and the verifier rates what was said. `note`: what else the report of the
+    import says of it.
     """
 
     task: SocialTask
@@ -79,6 +83,7 @@ class Dialogue:
     outcome: dict[str, Any] | None = None
     rater: str = OUTCOME
     by_verifier: bool = False
+    note: str = ""
 
     def ratings(self, key: str) -> tuple[Rating, ...]:
         """The ratings of its roles as those of the episode `key`."""
@@ -161,6 +166,28 @@ def number(value: Any, what: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or abs(value) > 1e9:
         raise RecordError(f"{what} is not a number")
     return float(value)
+
+
+def is_told(value: Any) -> TypeGuard[str]:
+    """Whether a value is a text that says something, and none of the words that data write in place of one."""
+    return isinstance(value, str) and value.strip().lower() not in _NONE
+
+
+def amount(value: Any, what: str) -> float | None:
+    """A number from 0, or None for what data write in place of one: nothing, a word such as "nan", a number below 0.
+
+    RecordError names `what` is neither.
+    """
+    if value is None or (isinstance(value, str) and not is_told(value)):
+        return None
+    found = number(value, what)
+    return found if found >= 0 else None
+
+
+def price(value: Any, what: str) -> float | None:
+    """As `amount`, of at least a cent: nobody asks or pays less, so data that say so have no price."""
+    found = amount(value, what)
+    return None if found is None or found < _CENT else found
 
 
 def money(amount: float) -> str:

@@ -7,7 +7,8 @@ stops the run, so that nothing is marked as failed that was never tried.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import orjson
@@ -15,21 +16,25 @@ import orjson
 from sotopia_pi.config import EndpointConfig
 from sotopia_pi.errors import ModelError, ServiceError
 from sotopia_pi.models.protocol import Completion, JsonSchema, Message, Sampling
+from sotopia_pi.models.remote.complaints import one_line, read_said
 from sotopia_pi.models.remote.endpoints import Endpoint, Endpoints
 from sotopia_pi.models.remote.failures import Failed, Hopeless, Refused, failure
+from sotopia_pi.models.remote.keys import api_key
 from sotopia_pi.models.remote.ledger import Ledger
 from sotopia_pi.models.remote.limits import Clock, Pace, SystemClock, Window
 from sotopia_pi.models.remote.prices import Price
-from sotopia_pi.models.remote.replies import Answer, BadReply, read_answer, without_key
+from sotopia_pi.models.remote.replies import Answer, BadReply, Trouble, read_answer
 from sotopia_pi.models.remote.retries import Backoff
-from sotopia_pi.models.remote.spec import RemoteSpec, api_key, host_of
-from sotopia_pi.models.remote.structured import milder, request
+from sotopia_pi.models.remote.spec import RemoteSpec, host_of
+from sotopia_pi.models.remote.structured import Blame, blame, not_sent, request
 from sotopia_pi.models.remote.transport import Sender, Transport, proxy_of
+from sotopia_pi.redaction import keep_secret, without_secrets
 
 #: Attempts in which nobody listened, before anything was ever answered, after which nobody is taken to be there.
 _NOBODY = 3
 #: Calls refused with status 400 before any was ever answered, after which no other is taken to fare better.
 _MISFIT = 3
+_log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -63,7 +68,6 @@ class RemoteModel:
         """ConfigError when the environment holds something that cannot be a key."""
         self._spec = spec
         self._settings = settings.at(host_of(spec.urls[0]))
-        self._keys = {url: settings.at(host_of(url)).key for url in spec.urls}
         self._ledger = ledger or Ledger()
         self._price = price
         self._clock = clock or SystemClock()
@@ -71,13 +75,20 @@ class RemoteModel:
         self._requests = Pace(self._settings.requests_per_minute, self._clock)
         self._tokens = Pace(self._settings.tokens_per_minute, self._clock)
         self._transport = transport or Transport(self._settings.timeout, self._settings.reply_bytes)
-        keys = {url: api_key(url, self._keys[url]) for url in spec.urls}
-        made = [Endpoint(url, keys[url], proxy_of(url), Window(self._settings.concurrency)) for url in spec.urls]
-        self._endpoints = Endpoints(made, self._clock)
+        self._endpoints = Endpoints(
+            [self._endpoint(url, settings.at(host_of(url)).key) for url in spec.urls], self._clock
+        )
+        self._told: set[str] = set()
         self._stopped: str | None = None
         self._inside = 0
         self._answers = 0
         self._refusals = 0
+
+    def _endpoint(self, url: str, named: str | None) -> Endpoint:
+        key = api_key(url, named)
+        if key is not None:
+            keep_secret(key)
+        return Endpoint(url, key, proxy_of(url), Window(self._settings.concurrency), named)
 
     @property
     def name(self) -> str:
@@ -131,22 +142,39 @@ class RemoteModel:
 
     async def _ask(self, endpoint: Endpoint, call: _Call) -> Completion:
         """One attempt, and at once the milder ways of asking where the server refuses one. Failed, Hopeless."""
-        asking = endpoint.manner.start(call.schema)
+        without = endpoint.manner.start(call.schema)
+        blames: list[Blame] = []
+        said = ""
         while True:
-            body = orjson.dumps(request(self._spec.model, call.messages, call.sampling, call.seed, call.schema, asking))
+            body = request(self._spec.model, call.messages, call.sampling, call.seed, call.schema, without)
             try:
-                completion = await self._send(endpoint, body, call.sampling.max_tokens)
+                answer, cost = await self._send(endpoint, orjson.dumps(body), call.sampling.max_tokens)
             except Refused as refusal:
-                again = milder(asking, str(refusal))
-                if again is None:
+                found = blame(refusal.said, call.sampling, call.schema, without)
+                if found is None:
                     raise self._refused(endpoint, str(refusal)) from None
-                asking = again
+                blames.append(found)
+                without |= {found.what}
+                said = said or str(refusal)
                 continue
-            endpoint.manner.worked(call.schema, asking)
-            return completion
+            endpoint.manner.answered(call.schema, without, blames)
+            self._tell(endpoint, not_sent(call.schema, without), said)
+            tokens = (answer.prompt, answer.cached, answer.completion)
+            return Completion(without_secrets(answer.text), *tokens, cost, answer.finish)
 
-    async def _send(self, endpoint: Endpoint, body: bytes, max_tokens: int) -> Completion:
-        """Sends one request as soon as the limits let it. Failed, Refused, Hopeless."""
+    def _tell(self, endpoint: Endpoint, missing: Sequence[str], said: str) -> None:
+        """Counts what a call went without, and says so the first time."""
+        self._ledger.went_without(self._spec.model, missing)
+        new = [what for what in missing if what not in self._told]
+        if new:
+            self._told |= set(new)
+            _log.warning(
+                "%s refused a call of %s (%s); it was answered without %s. The report counts such calls.",
+                host_of(endpoint.url), self._spec.model, said, ", ".join(new),
+            )  # fmt: skip
+
+    async def _send(self, endpoint: Endpoint, body: bytes, max_tokens: int) -> tuple[Answer, float | None]:
+        """The answer to one request, sent as soon as the limits let it, and its cost. Failed, Refused, Hopeless."""
         # A token is a byte at least, and templates add a little that JSON's punctuation makes up for.
         most = self._price.cost(len(body), 0, max_tokens) if self._price else 0.0
         reserved = await self._ledger.reserve(most)
@@ -161,20 +189,30 @@ class RemoteModel:
                 )
             finally:
                 endpoint.window.leave()
-            if status != 200:
-                key = self._keys[endpoint.url]
-                raise failure(endpoint.url, self._spec, key, endpoint.key, status, headers, reply)
-            try:
-                answer = read_answer(reply)
-            except BadReply as error:
-                raise Failed(f"{host_of(endpoint.url)} {error}") from None
+            answer = self._read(endpoint, status, headers, reply)
             if answer.counted:
                 self._tokens.settle(estimate, answer.prompt + answer.completion)
             settled = True
-            return self._completed(endpoint, answer, reserved)
+            return answer, self._paid(endpoint, answer, reserved)
         finally:
             if not settled:
                 self._ledger.give_back(reserved)
+
+    def _read(self, endpoint: Endpoint, status: int, headers: Mapping[str, str], reply: bytes) -> Answer:
+        kind = one_line(headers.get("Content-Type", "").partition(";")[0].lower())[:100]
+        packed = headers.get("Content-Encoding", "").strip().lower()
+        if status == 200 and packed not in ("", "identity"):
+            raise Failed(
+                f"{host_of(endpoint.url)} sent a reply packed by {one_line(packed)[:30]}, which nobody asked for"
+            )
+        try:
+            if not 200 <= status < 300:
+                raise Trouble(status, read_said(reply, kind))
+            return read_answer(reply, kind)
+        except Trouble as trouble:
+            raise failure(endpoint, self._spec, trouble.status, trouble.said, headers) from None
+        except BadReply as error:
+            raise Failed(f"{host_of(endpoint.url)} {error}", alone=error.other) from None
 
     async def _wait_for_turn(self, endpoint: Endpoint, tokens: float) -> None:
         wait = max(self._requests.take(), self._tokens.take(tokens))
@@ -183,14 +221,14 @@ class RemoteModel:
         while (pause := endpoint.paused_until - self._clock.time()) > 0:
             await self._clock.sleep(pause)
 
-    def _completed(self, endpoint: Endpoint, answer: Answer, reserved: float) -> Completion:
+    def _paid(self, endpoint: Endpoint, answer: Answer, reserved: float) -> float | None:
+        """What an answer cost, None where that is not known; enters it."""
         self._answers += 1
         self._endpoints.succeeded(endpoint)
-        cost = self._price.cost(answer.prompt, answer.cached, answer.completion) if self._price else None
-        cost = cost if answer.counted else None
         tokens = (answer.prompt, answer.cached, answer.completion)
-        self._ledger.settle(reserved, self._spec.model, tokens, cost)
-        return Completion(without_key(answer.text, endpoint.key), *tokens, cost)
+        cost = self._price.cost(*tokens) if self._price and answer.counted else None
+        self._ledger.settle(reserved, self._spec.model, tokens, cost, counted=answer.counted)
+        return cost
 
     def _refused(self, endpoint: Endpoint, said: str) -> ModelError | Hopeless:
         """A refusal of this call's content; of every call when none was ever answered."""
@@ -198,7 +236,7 @@ class RemoteModel:
         self._refusals += 1
         if not self._answers and self._refusals >= _MISFIT:
             return Hopeless(f"{endpoint.url} refuses every call for {self._spec.model!r}: {said}")
-        return ModelError(f"{host_of(endpoint.url)} refused a call: {said}")
+        return ModelError(_sentence(f"{host_of(endpoint.url)} refused a call: {said}"))
 
     def _after(self, endpoint: Endpoint, call: _Call, error: Failed) -> float:
         """Seconds to wait before the next attempt. ModelError or ServiceError when there will be none."""
@@ -225,5 +263,10 @@ class RemoteModel:
 
     def _stop(self, why: str) -> ServiceError:
         """Every call that is under way meets the same error; whoever comes when they are gone asks anew."""
-        self._stopped = self._stopped or why
+        self._stopped = self._stopped or _sentence(why)
         return ServiceError(self._stopped)
+
+
+def _sentence(text: str) -> str:
+    """`text` with a full stop, unless what a server said, which stands last, has an end of its own."""
+    return text if text.endswith((".", "!", "?", "…")) else f"{text}."

@@ -22,12 +22,13 @@ _log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Endpoint:
-    """A server and what is known about it. Times are the clock's."""
+    """A server and what is known about it. Times are the clock's; `named` is the variable that the config names."""
 
     url: str
     key: str | None = field(repr=False)
-    proxy: str | None
+    proxy: str | None = field(repr=False)
     window: Window
+    named: str | None = None
     headers: dict[str, str] = field(init=False, repr=False)
     busy: int = 0
     served: int = 0

@@ -8,9 +8,9 @@ when it has not, those being played are finished and stored before the run stops
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from sotopia_pi.errors import BudgetError
@@ -23,7 +23,11 @@ _MARGIN = 1.5
 
 @dataclass(slots=True)
 class Spending:
-    """Calls of one model, their tokens, and US dollars; `unpriced` calls are those whose cost is not known."""
+    """Calls of one model, their tokens, and US dollars; `unpriced` calls are those whose cost is not known.
+
+    `uncounted` are those of them whose tokens the server did not report, or not in a way that can be right;
+    `not_sent` is how many calls went without something that the config asks for, by its name.
+    """
 
     calls: int = 0
     prompt: int = 0
@@ -31,6 +35,8 @@ class Spending:
     completion: int = 0
     cost: float = 0.0
     unpriced: int = 0
+    uncounted: int = 0
+    not_sent: dict[str, int] = field(default_factory=dict)
 
 
 class Ledger:
@@ -39,7 +45,10 @@ class Ledger:
     def __init__(self, budget: float | None = None, spent: Mapping[str, Mapping[str, Any]] | None = None) -> None:
         """`spent` is what `facts` gave when the run was last closed."""
         self.budget = budget
-        self._models = {name: Spending(**values) for name, values in (spent or {}).items()}
+        self._models = {
+            name: Spending(**{**values, "not_sent": dict(values.get("not_sent", {}))})
+            for name, values in (spent or {}).items()
+        }
         self._before = self.total
         self._reserved = 0.0
         self._reservations = 0
@@ -56,11 +65,22 @@ class Ledger:
         """What each model cost, JSON-able."""
         return {name: asdict(spending) for name, spending in self._models.items()}
 
+    def not_sent(self) -> dict[str, list[str]]:
+        """What calls went without although the config asks for it, by model, in words; nothing for other models."""
+        return {
+            name: [f"{what} in {count} of {spending.calls} calls" for what, count in sorted(spending.not_sent.items())]
+            for name, spending in self._models.items()
+            if spending.not_sent
+        }
+
     def __str__(self) -> str:
         """The sums in a line."""
         calls = sum(spending.calls for spending in self._models.values())
-        unknown = [name for name, spending in self._models.items() if spending.unpriced]
+        unknown = [name for name, spending in self._models.items() if spending.unpriced > spending.uncounted]
         note = f"; no price is known for {', '.join(unknown)}" if unknown else ""
+        for name, spending in self._models.items():
+            if spending.uncounted:
+                note += f"; {spending.uncounted} calls of {name} came without a usable number of tokens"
         return f"${self.total:.4f} for {calls} calls{note}"
 
     async def reserve(self, most: float) -> float:
@@ -76,10 +96,12 @@ class Ledger:
             self._reservations += 1
         return most
 
-    def settle(self, reserved: float, model: str, tokens: tuple[int, int, int], cost: float | None) -> None:
+    def settle(
+        self, reserved: float, model: str, tokens: tuple[int, int, int], cost: float | None, counted: bool = True
+    ) -> None:
         """Enters a call that was answered: prompt, cached and reply tokens, and its cost, None where not known.
 
-        A cost that is not known counts with what was reserved for it.
+        A cost that is not known counts with what was reserved for it. `counted` is False where nobody knows the tokens.
         """
         spending = self._models.setdefault(model, Spending())
         spending.calls += 1
@@ -88,7 +110,14 @@ class Ledger:
         spending.completion += tokens[2]
         spending.cost += reserved if cost is None else cost
         spending.unpriced += cost is None
+        spending.uncounted += not counted
         self.give_back(reserved)
+
+    def went_without(self, model: str, missing: Sequence[str]) -> None:
+        """Enters what a call that was answered did not send although the config asks for it."""
+        if missing:
+            counts = self._models.setdefault(model, Spending()).not_sent
+            counts.update({what: counts.get(what, 0) + 1 for what in missing})
 
     def give_back(self, reserved: float) -> None:
         """Ends the reservation of a call."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sotopia_pi.errors import ConfigError
+from sotopia_pi.inputs import read_text, read_toml
 
 #: What may follow a name for it to be the same model: a date, or "latest".
 _VERSION = re.compile(r"-(\d{4}-?\d{2}-?\d{2}|\d{4}|latest)")
@@ -46,17 +46,17 @@ def load_prices(own: Path | None = None) -> dict[str, Price]:
     table = _parse((files("sotopia_pi.models.remote") / "prices.toml").read_text(encoding="utf-8"), "prices.toml")
     if own is not None:
         try:
-            text = own.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"The price table {own} cannot be read ({error}); give a TOML file.") from error
+            text = read_text(own)
+        except OSError as error:
+            raise ConfigError(f"The price table {own} cannot be read ({error.strerror}); give a TOML file.") from error
         table |= _parse(text, str(own))
     return table
 
 
 def _parse(text: str, where: str) -> dict[str, Price]:
     try:
-        values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        values = read_toml(text)
+    except ValueError as error:
         raise ConfigError(f"The price table {where} is not valid TOML: {error}.") from None
     return {model: _price(entry, f"{where}: {model!r}") for model, entry in values.items()}
 

@@ -10,6 +10,7 @@ from email.utils import parsedate_to_datetime
 TOO_MANY = 429
 #: Besides every 5xx: time-outs, conflicts and "too early", which are the server's moment and not our mistake.
 _RETRIED = frozenset({408, 409, 425, TOO_MANY})
+_YEAR = 366 * 86_400.0
 
 
 def retried(status: int) -> bool:
@@ -18,7 +19,10 @@ def retried(status: int) -> bool:
 
 
 def retry_after(value: str | None, now: datetime | None = None) -> float | None:
-    """Seconds that a `Retry-After` header asks to wait, from its number or its HTTP date; None when it says nothing."""
+    """Seconds that a `Retry-After` header asks to wait, from its number or its HTTP date; None when it says nothing.
+
+    More than a year is nonsense and says nothing either.
+    """
     if value is None:
         return None
     text = value.strip()
@@ -26,12 +30,12 @@ def retry_after(value: str | None, now: datetime | None = None) -> float | None:
         seconds = float(text)
     except ValueError:
         try:
-            then = parsedate_to_datetime(text)
-        except ValueError:
+            then = parsedate_to_datetime(text[:100])
+            then = then if then.tzinfo else then.replace(tzinfo=UTC)
+            seconds = (then - (now or datetime.now(UTC))).total_seconds()
+        except (ValueError, TypeError, IndexError, OverflowError):  # of whatever is no date, or one of no year
             return None
-        then = then if then.tzinfo else then.replace(tzinfo=UTC)
-        seconds = (then - (now or datetime.now(UTC))).total_seconds()
-    return max(0.0, seconds) if seconds < float("inf") else None
+    return max(0.0, seconds) if seconds <= _YEAR else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,16 +1,13 @@
-"""What `openai:MODEL@URL` means: a model's name, the URLs that serve it, and which environment variable holds the key.
+"""What `openai:MODEL@URL` means: a model's name and the URLs that serve it.
 
-A key is never part of a spec or a config, because both are stored with the run. Only the environment holds it, and it
-is looked up per host: OpenAI's key goes to OpenAI and to this machine, any other host gets a key of its own or the one
-whose variable the config names.
+A key is never part of a spec or a config, because both are stored with the run; keys.py finds it in the environment.
 """
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
@@ -19,13 +16,12 @@ from sotopia_pi.errors import ConfigError
 OPENAI = "openai:"
 LITELLM = "litellm:"
 OPENAI_URL = "https://api.openai.com/v1"
-OPENAI_KEY = "OPENAI_API_KEY"
 #: The name of an environment variable; a key that was pasted in its place does not look like one.
 VARIABLE = r"^[A-Z_][A-Z0-9_]*$"
 
 _FORM = "write openai:MODEL or openai:MODEL@http://host:port/v1, several URLs separated by commas"
 _SPEC = re.compile(r"(?P<model>.+?)(?:@(?P<urls>https?://.*))?", re.DOTALL)
-_LOCAL_HOSTS = ("localhost", "::1")
+_HOST = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*\.?", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,19 +74,55 @@ def check_spec(spec: str) -> None:
 def _base_url(text: str) -> str:
     try:
         parts = urlsplit(text)
-        port = parts.port
+        host = parts.hostname or ""
     except ValueError:
         raise ConfigError(f"A URL of a model spec cannot be read; {_FORM}.") from None
-    if "@" in parts.netloc or parts.query or parts.fragment:
+    if "@" in parts.netloc:
         raise ConfigError(
-            "A URL of a model spec holds a user name, a password or a query. A spec is stored with the run, so a key "
-            f"must not stand in it: put the key into the environment variable {key_variable(_without_user(parts))}."
+            "A URL of a model spec holds a user name or a password. A spec is stored with the run, so a key must not "
+            f"stand in it: put the key into the environment variable {key_variable(_without_user(parts))}."
         )
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    if _is_azure(parts) and (parts.query or "/deployments" in parts.path):
+        raise ConfigError(
+            "A URL of a model spec is that of an Azure deployment, which has a protocol of its own. Write Azure's v1 "
+            f"URL, without api-version: openai:DEPLOYMENT@https://{host}/openai/v1, or use litellm:azure/DEPLOYMENT."
+        )
+    if parts.query or parts.fragment:
+        raise ConfigError(
+            "A URL of a model spec holds a query (what follows ? or #), which is not sent, since it may hold a secret; "
+            f"write the URL without it. A key belongs into the environment variable {key_variable(text)}."
+        )
+    if parts.scheme not in ("http", "https") or not host:
         raise ConfigError(f"A URL of a model spec has no host, or does not begin with http:// or https://; {_FORM}.")
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    name = f"[{host}]" if ":" in host else _sendable(host)
     path = parts.path.rstrip("/").removesuffix("/chat/completions").rstrip("/")
-    return f"{parts.scheme}://{host}{f':{port}' if port else ''}{path or '/v1'}"
+    return f"{parts.scheme}://{name}{_port(parts)}{path or '/v1'}"
+
+
+def _is_azure(parts: SplitResult) -> bool:
+    return (parts.hostname or "").endswith((".azure.com", ".azure-api.net")) or "api-version" in parts.query.lower()
+
+
+def _sendable(host: str) -> str:
+    """A host's name in ASCII. ConfigError where no request could name it."""
+    try:
+        ascii_host = host.encode("idna").decode()
+    except UnicodeError:
+        ascii_host = ""
+    if not _HOST.fullmatch(ascii_host):
+        raise ConfigError(f"{host[:80]!r} in a URL of a model spec cannot be a host; {_FORM}.")
+    return ascii_host
+
+
+def _port(parts: SplitResult) -> str:
+    """ ":PORT", or nothing where the URL names none. ConfigError."""
+    try:
+        port = parts.port
+    except ValueError:
+        port = 0
+    if port == 0 or (port is None and parts.netloc.endswith(":")):
+        raise ConfigError(f"The port in the URL of {parts.hostname} in a model spec must be a number from 1 to 65535.")
+    return "" if port is None else f":{port}"
 
 
 def _without_user(parts: SplitResult) -> str:
@@ -105,32 +137,16 @@ def host_of(url: str) -> str:
 def on_this_machine(url: str) -> bool:
     """Whether a URL leads to this machine's loopback."""
     host = urlsplit(url).hostname or ""
-    return host in _LOCAL_HOSTS or host.startswith("127.")
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def key_variable(url: str) -> str:
-    """The environment variable that holds the key of a URL's host and of no other."""
-    return "SOTOPIA_PI_KEY_" + re.sub(r"[^A-Z0-9]", "_", (urlsplit(url).hostname or "").upper())
+    """The environment variable that holds the key of a URL's host and of no other.
 
-
-def key_variables(url: str, named: str | None = None) -> tuple[str, ...]:
-    """The environment variables that may hold the key of a URL, the first that is set counts.
-
-    `named` is the one that the config names for it.
+    A hyphen becomes two underscores, so that nobody gets the key of api.example.com who registers api-example.com.
     """
-    if named is not None:
-        return (named,)
-    openai = urlsplit(url).hostname == urlsplit(OPENAI_URL).hostname or on_this_machine(url)
-    return (key_variable(url), OPENAI_KEY) if openai else (key_variable(url),)
-
-
-def api_key(url: str, named: str | None = None, environment: Mapping[str, str] | None = None) -> str | None:
-    """The key to send to a URL; None when there is none. ConfigError when what is set cannot be sent as a header."""
-    values = os.environ if environment is None else environment
-    for name in key_variables(url, named):
-        key = values.get(name, "").strip()
-        if key:
-            if not key.isascii() or not key.isprintable() or " " in key:
-                raise ConfigError(f"The environment variable {name} holds something that is not a key; set it again.")
-            return key
-    return None
+    host = (urlsplit(url).hostname or "").upper().replace("-", "__")
+    return "SOTOPIA_PI_KEY_" + re.sub(r"[^A-Z0-9]", "_", host)

@@ -1,11 +1,13 @@
 """Providers that do not speak OpenAI's protocol, through the optional package litellm.
 
-litellm only translates: it is asked once per attempt, and limits, retries, counting and stopping stay ours. Keys are
-in the environment variables that litellm reads for the provider.
+litellm only translates: it is asked once per attempt, and limits, retries, counting and stopping stay ours. It refuses
+parameters that a provider does not have in place of dropping them unsaid, so that the report knows of them. Keys are in
+the environment variables that litellm reads for the provider.
 """
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -13,7 +15,9 @@ from typing import Any
 import orjson
 
 from sotopia_pi.errors import ModelError
+from sotopia_pi.models.remote.complaints import one_line
 from sotopia_pi.models.remote.failures import Failed, Hopeless
+from sotopia_pi.redaction import keep_secret
 
 _SECRET = ("_KEY", "_TOKEN", "_SECRET")
 
@@ -33,10 +37,13 @@ class LitellmTransport:
             ) from None
         litellm.telemetry = False
         litellm.suppress_debug_info = True
-        litellm.drop_params = True
+        litellm.drop_params = False
         self._litellm: Any = litellm
         self._timeout, self._most = timeout, reply_bytes
         self._opened = False
+        for name, value in os.environ.items():
+            if name.endswith(_SECRET):
+                keep_secret(value)
 
     async def open(self) -> bool:
         """litellm keeps its own connections; True the first time."""
@@ -52,26 +59,19 @@ class LitellmTransport:
                 **orjson.loads(body), timeout=self._timeout, num_retries=0, max_retries=0
             )
         except self._litellm.exceptions.AuthenticationError as error:
-            said = _without_secrets(str(error)).splitlines()[0][:200]
+            said = one_line(str(error))
             raise Hopeless(f"litellm: {said}; set the variable that litellm reads for this provider's key.") from None
         except self._litellm.exceptions.Timeout:
             raise Failed(f"litellm got no answer within {self._timeout:g} seconds") from None
         except self._litellm.exceptions.APIConnectionError as error:
-            said = _without_secrets(str(error)).splitlines()[0][:200]
-            raise Failed(f"litellm got no connection ({said})", alone=True) from None
+            raise Failed(f"litellm got no connection ({one_line(str(error))})", alone=True) from None
         except self._litellm.exceptions.OpenAIError as error:
             status = int(getattr(error, "status_code", None) or 500)
             sent = getattr(getattr(error, "response", None), "headers", None) or {}
-            return status, dict(sent), orjson.dumps({"error": {"message": _without_secrets(str(error))}})
-        text = _without_secrets(reply.model_dump_json())
+            fault = {"message": str(error), "code": str(getattr(error, "code", None) or "")}
+            back = {name.title(): value for name, value in sent.items()} | {"Content-Type": "application/json"}
+            return status, back, json.dumps({"error": fault}).encode()
+        text = reply.model_dump_json()
         if len(text) > self._most:
             raise Failed(f"litellm received a reply of more than {self._most} bytes")
         return 200, {}, text.encode("utf-8", "replace")
-
-
-def _without_secrets(text: str) -> str:
-    """`text` without the values of environment variables whose names sound secret."""
-    for name, value in os.environ.items():
-        if len(value) >= 8 and name.endswith(_SECRET):
-            text = text.replace(value, "***")
-    return text

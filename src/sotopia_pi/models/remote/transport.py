@@ -11,6 +11,7 @@ from urllib.request import getproxies, proxy_bypass
 import aiohttp
 
 from sotopia_pi import __version__
+from sotopia_pi.errors import ConfigError
 from sotopia_pi.models.remote.failures import Failed, connection_failure
 from sotopia_pi.models.remote.spec import host_of, on_this_machine
 
@@ -62,7 +63,7 @@ class Transport:
             ) as response:
                 return response.status, response.headers, await self._read(url, response)
         except (aiohttp.ClientError, OSError) as error:  # a time-out is an OSError
-            raise connection_failure(url, error, self._timeout) from None
+            raise connection_failure(url, error, self._timeout, proxy) from None
 
     async def _read(self, url: str, response: aiohttp.ClientResponse) -> bytes:
         length = response.content_length
@@ -99,8 +100,22 @@ async def _session(timeout: float) -> AsyncGenerator[aiohttp.ClientSession]:
 
 
 def proxy_of(url: str) -> str | None:
-    """The proxy that the environment asks to use for a URL; none for this machine."""
-    host = urlsplit(url).hostname or ""
-    if on_this_machine(url) or proxy_bypass(host):
+    """The proxy that the environment asks to use for a URL; none for this machine. ConfigError for what is no proxy."""
+    parts = urlsplit(url)
+    if on_this_machine(url) or proxy_bypass(parts.hostname or ""):
         return None
-    return getproxies().get(urlsplit(url).scheme)
+    proxy = getproxies().get(parts.scheme)
+    if proxy is None:
+        return None
+    proxy = proxy if "://" in proxy else f"http://{proxy}"  # as curl and requests read it
+    try:
+        way = urlsplit(proxy)
+        usable = way.scheme in ("http", "https") and way.hostname and way.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise ConfigError(
+            f"The proxy for {parts.netloc} in the environment variable {parts.scheme.upper()}_PROXY is not of the form "
+            "http://HOST:PORT; set it again, or name the host in NO_PROXY."
+        )
+    return proxy

@@ -20,7 +20,6 @@ import orjson
 from aiohttp import web
 
 from sotopia_pi.errors import ModelError
-from sotopia_pi.models.jsontext import json_object_end
 from sotopia_pi.models.local import LocalModel
 from sotopia_pi.models.protocol import Completion, Sampling
 from sotopia_pi.models.serving.requests import Asked, BadRequest, read_request
@@ -88,7 +87,7 @@ class _Server:
             return await self._stream(request, asked, model, prompt, sampling)
         done = await model.reply(prompt, sampling, asked.seed, free=asked.free)
         message = {"role": "assistant", "content": done.text, "refusal": None}
-        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": _reason(asked, sampling, done)}
+        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": done.finish}
         return _json({**_head(asked, "chat.completion"), "choices": [choice], "usage": _usage(done)})
 
     async def _stream(
@@ -110,7 +109,7 @@ class _Server:
                     if isinstance(item, str):
                         await send({"content": item})
                         continue
-                    await send({}, _reason(asked, sampling, item))
+                    await send({}, item.finish)
                     if asked.usage_in_stream:
                         await response.write(_event({**head, "choices": [], "usage": _usage(item)}))
         except ModelError as error:
@@ -144,11 +143,6 @@ async def _pieces(
         yield done
     finally:
         reply.cancel()  # where the client went away; nothing otherwise
-
-
-def _reason(asked: Asked, sampling: Sampling, done: Completion) -> str:
-    whole = not asked.free and json_object_end(done.text) is not None
-    return "length" if done.completion_tokens >= sampling.max_tokens and not whole else "stop"
 
 
 def _head(asked: Asked, kind: str) -> dict[str, Any]:
@@ -196,7 +190,8 @@ def _guard(key: str | None) -> Any:
 
     @web.middleware
     async def guard(request: web.Request, handler: _Handler) -> web.StreamResponse:
-        if wanted is not None and request.path != "/health":
+        resource = request.match_info.route.resource  # the page that answers, however its address was written
+        if wanted is not None and (resource is None or resource.canonical != "/health"):
             given = request.headers.get("Authorization", "").encode("utf-8", "surrogateescape")
             if not hmac.compare_digest(given, wanted):
                 sentence = "This server wants its key, as in 'Authorization: Bearer KEY'."

@@ -6,13 +6,20 @@ import asyncio
 import os
 import signal
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from sotopia_pi.errors import ConfigError
+from sotopia_pi.models.serving.connections import BACKLOG, PATIENCE, QUEUE, Connections, collapse
+
+if TYPE_CHECKING:
+    from aiohttp import web
 
 KEY = "SOTOPIA_PI_SERVE_KEY"
 #: Seconds that replies under way have when the server is stopped.
 _GRACE = 2.0
+#: Connections at once: programs open one for each call, and every call but those for /health needs the key.
+_MOST = 4_096
 
 
 def serve_key(host: str, environment: Mapping[str, str] | None = None) -> str | None:
@@ -74,14 +81,67 @@ async def until_stopped(app: object, listening: socket.socket, ready: Callable[[
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
+    connections = Connections(_MOST, _MOST)
+    app.middlewares.insert(0, _telling(connections))
+    collapse("aiohttp.server", "asyncio")
     # Cancelling the handler is how the model learns that a client went away.
     runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=_GRACE)
     await runner.setup()
+    assert runner.server is not None
+    server = await loop.create_server(_protocols(runner.server, connections), sock=listening, backlog=BACKLOG)
+    listening.listen(QUEUE)
     try:
-        await web.SockSite(runner, listening).start()
         ready()
         await stop.wait()
     finally:
+        server.close()
         await runner.cleanup()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(number)
+
+
+def _protocols(server: web.Server, connections: Connections) -> Callable[[], asyncio.Protocol]:
+    """Makes aiohttp's protocols, which tell `connections` when they begin and end."""
+    from aiohttp import web
+
+    class Protocol(web.RequestHandler):
+        __slots__ = ()
+
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            super().connection_made(transport)
+            assert isinstance(transport, asyncio.Transport)
+            connections.opened(transport)
+
+        def connection_lost(self, exc: BaseException | None) -> None:
+            if self.transport is not None:
+                connections.closed(self.transport)
+            super().connection_lost(exc)
+
+    loop = asyncio.get_running_loop()
+    return lambda: Protocol(server, loop=loop, access_log=None, keepalive_timeout=PATIENCE)  # type: ignore[arg-type]
+
+
+_Handler = Callable[["web.Request"], Awaitable["web.StreamResponse"]]
+
+
+def _telling(connections: Connections) -> Any:
+    """A middleware that tells `connections` when a request has come whole, and when it is answered."""
+    from aiohttp import web
+
+    @web.middleware
+    async def telling(request: web.Request, handler: _Handler) -> web.StreamResponse:
+        transport, answered = request.transport, False
+
+        def came() -> None:
+            if transport is not None and not answered:
+                connections.came(transport)
+
+        request.content.on_eof(came)
+        try:
+            return await handler(request)
+        finally:
+            answered = True
+            if transport is not None:
+                connections.owes(transport)
+
+    return telling

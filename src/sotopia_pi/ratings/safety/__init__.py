@@ -5,7 +5,7 @@
 """
 
 from sotopia_pi.ratings.safety.readings import ALTERNATIVES, HARMING, PREVENTING, RULES, read_intentions
-from sotopia_pi.ratings.safety.roles import MEASURES, Found, SafetyReader
+from sotopia_pi.ratings.safety.roles import MEASURES, Found, SafetyReader, left_without_deal
 from sotopia_pi.ratings.safety.words import WordList, builtin_words, load_words
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "SafetyReader",
     "WordList",
     "builtin_words",
+    "left_without_deal",
     "load_words",
     "read_intentions",
 ]

@@ -48,6 +48,7 @@ class ToxicityClassifier:
         # Some tokenizers do not know how much their model takes; two positions are reserved by RoBERTa and its kin.
         room = getattr(model.config, "max_position_embeddings", tokenizer.model_max_length + 2) - 2
         tokenizer.model_max_length = min(tokenizer.model_max_length, max(room, 1))
+        tokenizer.split_special_tokens = True  # which are words where somebody says them
         self._pipeline: Any = transformers.pipeline("text-classification", model=model, tokenizer=tokenizer)
 
     def __call__(self, texts: Sequence[str]) -> list[bool]:

@@ -17,6 +17,7 @@ from functools import cache
 from pathlib import Path
 
 from sotopia_pi.errors import ConfigError
+from sotopia_pi.inputs import read_text
 from sotopia_pi.ratings.safety.text import plain, tokens
 from sotopia_pi.records import content_hash
 
@@ -97,11 +98,9 @@ def load_words(path: Path, language: str | None = None) -> WordList:
     lines: list[str] = []
     for file in files:
         try:
-            lines += file.read_text(encoding="utf-8-sig").splitlines()
+            lines += read_text(file).splitlines()
         except OSError as error:
             raise ConfigError(f"The word list {file} cannot be read ({error.strerror}); check its path.") from None
-        except UnicodeDecodeError:
-            raise ConfigError(f"The word list {file} is not UTF-8 text; unpack it, or save it as UTF-8.") from None
     entries = _entries(lines)
     if not entries:
         raise ConfigError(f"The word list {path} is empty; give a file with one word or phrase per line.")

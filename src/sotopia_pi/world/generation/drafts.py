@@ -13,15 +13,13 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from sotopia_pi.errors import WorldError
-from sotopia_pi.models.jsontext import json_object_end
-from sotopia_pi.models.protocol import JsonSchema
+from sotopia_pi.models.answers import AnswerError, read_reply
+from sotopia_pi.models.protocol import Finish, JsonSchema
 from sotopia_pi.world.casting import check_castable
 from sotopia_pi.world.generation.wording import gendered, minor_role, named
-from sotopia_pi.world.overlap import grams, words
+from sotopia_pi.world.overlap import grams, length_of, words
 from sotopia_pi.world.records import AgeRange, Casting, Character, Relationship, Scenario, Tie
 
-#: Characters of a reply that are looked at; no scenario needs as many.
-_LONGEST_REPLY = 20_000
 #: Words of a situation and of a goal, fewest and most.
 _SITUATION, _GOAL = (5, 120), (3, 120)
 _YOUNGEST, _OLDEST = 18, 120
@@ -81,9 +79,9 @@ class Cast:
         return sorted({character.occupation.lower() for character in self.characters})
 
 
-def read_scenario(reply: str, kind: str, source: str, people: Cast) -> Scenario:
-    """The scenario a reply describes. Violation names the first rule it breaks."""
-    row = _object(reply)
+def read_scenario(reply: str, kind: str, source: str, people: Cast, finish: Finish = "stop") -> Scenario:
+    """The scenario a reply describes that ended with `finish`. Violation names the first rule it breaks."""
+    row = _object(reply, finish)
     situation = _string(row.get("situation"), "situation", _SITUATION)
     goals = row.get("goals")
     if not isinstance(goals, list) or len(goals) != 2:
@@ -126,16 +124,11 @@ def _violated(rule: str, message: str) -> NoReturn:
     raise Violation(rule, message)
 
 
-def _object(reply: str) -> dict[str, Any]:
-    text = reply[:_LONGEST_REPLY]
-    end = json_object_end(text)
-    if end is None:
-        _violated("no JSON", "There is no complete JSON object in the answer.")
+def _object(reply: str, finish: Finish) -> dict[str, Any]:
     try:
-        row = json.loads(text[text.index("{") : end])
-    except (ValueError, RecursionError):
-        _violated("no JSON", "The answer is not valid JSON.")
-    return dict(row)
+        return read_reply(reply, finish, "situation", lambda value: "situation" in value, dict)
+    except AnswerError as error:
+        raise Violation("no JSON", f"{str(error)[:1].upper()}{str(error)[1:]}.") from None
 
 
 def _string(value: Any, name: str, length: tuple[int, int]) -> str:
@@ -149,8 +142,8 @@ def _string(value: Any, name: str, length: tuple[int, int]) -> str:
     if match := _NUMBERED.search(text):
         _violated("markup", f'"{name}" says {match.group()!r}; the players do not know who that is, write "you".')
     fewest, most = length
-    if not fewest <= len(words(text)) <= most:
-        _violated("length", f'"{name}" has {len(words(text))} words; write {fewest} to {most}.')
+    if not fewest <= (own := length_of(words(text))) <= most:
+        _violated("length", f'"{name}" has {own} words; write {fewest} to {most}.')
     return text
 
 

@@ -17,6 +17,7 @@ from itertools import islice
 from typing import TypeAlias
 
 from sotopia_pi.errors import BudgetError, ModelError
+from sotopia_pi.models.answers import shown_again
 from sotopia_pi.models.protocol import ChatModel, Completion, Message, Sampling
 from sotopia_pi.prompts import Prompts
 from sotopia_pi.records import derive_seed
@@ -61,12 +62,13 @@ class Writer:
                 made = _with(made, reply)
                 try:
                     source = f"generated from {prompt.source} {prompt.id}"
-                    scenario = read_scenario(reply.text, prompt.kind, source, self.people)
+                    scenario = read_scenario(reply.text, prompt.kind, source, self.people, reply.finish)
                     return made.model_copy(update={"scenario": scenario, "rule": ""})
                 except Violation as error:
                     made = made.model_copy(update={"rule": error.rule, "violations": (*made.violations, str(error))})
                     complaint = self.texts.fill("reask", violation=error)
-                chat = [*chat, Message(role="assistant", content=reply.text), Message(role="user", content=complaint)]
+                shown = shown_again(reply.text)
+                chat = [*chat, Message(role="assistant", content=shown), Message(role="user", content=complaint)]
         finally:
             await self.model.release(conversation)
         return made

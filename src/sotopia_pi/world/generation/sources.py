@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from sotopia_pi.errors import WorldError
+from sotopia_pi.inputs import check_columns, open_file, read_json
 from sotopia_pi.records import Record, content_hash
 
 Format = Literal["social-chemistry", "social-iqa", "normbank", "text"]
@@ -111,7 +112,7 @@ class _Complaints:
 
 def _lines(path: Path, bad: _Complaints) -> Iterator[tuple[int, str]]:
     """The lines of a UTF-8 file with their numbers; lines that are not UTF-8 or too long are listed and left out."""
-    with path.open("rb") as handle:
+    with open_file(path) as handle:
         number = 0
         while raw := handle.readline(_LINE):
             number += 1
@@ -121,14 +122,14 @@ def _lines(path: Path, bad: _Complaints) -> Iterator[tuple[int, str]]:
                 bad(number, f"the line is longer than {_LINE:,} bytes")
                 continue
             try:
-                yield number, raw.decode("utf-8-sig" if number == 1 else "utf-8")
+                yield number, raw.decode("utf-8")
             except UnicodeDecodeError:
                 bad(number, "the line is not UTF-8 text")
 
 
 def _guess(path: Path) -> Format:
-    with path.open("rb") as handle:
-        first = handle.readline(_LINE).decode("utf-8-sig", errors="replace").strip()
+    with open_file(path) as handle:
+        first = handle.readline(_LINE).decode("utf-8", errors="replace").strip()
     if first.startswith("{"):
         return "social-iqa"
     if "\t" in first and "situation" in first.split("\t"):
@@ -149,9 +150,9 @@ def _social_iqa(path: Path, bad: _Complaints) -> Iterator[Prompt]:
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
-        except (ValueError, RecursionError):
-            bad(number, "not valid JSON")
+            row = read_json(line)
+        except ValueError as error:
+            bad(number, f"not valid JSON ({error})")
             continue
         values = [row.get(key, "") for key in ("context", "question")] if isinstance(row, dict) else []
         if not values or not all(isinstance(value, str) for value in values) or not values[0].strip():
@@ -201,6 +202,10 @@ def _table(path: Path, delimiter: str, form: str, bad: _Complaints) -> Iterator[
             return
         if header is None:
             header = [name.strip() for name in row]
+            try:
+                check_columns(header)
+            except ValueError as error:
+                raise WorldError(f"{path}: {error}.") from None
             missing = [name for name in _COLUMNS[form] if name not in header]
             if missing:
                 raise WorldError(
