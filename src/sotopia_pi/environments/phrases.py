@@ -182,7 +182,8 @@ def say(
 
 def _around(core: str, move: Move, speaker: Speaker, part: str, one: Callable[..., str], rng: Random) -> list[str]:
     """A proposal with what is said before and after it."""
-    trade = bool(speaker.occupation) and (f"why_{part}" not in TEMPLATES or rng.random() < 0.3)
+    apt = bool(speaker.occupation) and f"propose_{part}" not in TEMPLATES
+    trade = apt and (f"why_{part}" not in TEMPLATES or rng.random() < 0.3)
     why = [one("trade") if trade else one(f"why_{part}", "reaction")] if rng.random() < 0.6 else []
     parts = [*why, core] if rng.random() < 0.5 else [core, *why]
     if move is not Move.OPEN:
