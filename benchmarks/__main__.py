@@ -1,7 +1,7 @@
 """What the hot paths cost on this machine, each against its plain alternative in the same run.
 
 python -m benchmarks [NAME …]      startup, episodes, generation, training, peer, view;
-                                   rating, scale, preparation, gpu only when they are named
+                                   rating, scale, preparation, gpu, exploits only when they are named
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from benchmarks.exploits import exploits
 from benchmarks.gpu import gpu
 from benchmarks.peer import peer
 from benchmarks.preparation import preparation
@@ -122,9 +123,10 @@ BENCHMARKS: dict[str, Callable[[], list[tuple[str, str]]]] = {
     "scale": scale,
     "preparation": preparation,
     "gpu": gpu,
+    "exploits": exploits,
 }
 #: What takes too long to be done with all the others, or needs a GPU.
-ON_REQUEST = ("rating", "scale", "preparation", "gpu")
+ON_REQUEST = ("rating", "scale", "preparation", "gpu", "exploits")
 
 
 def main(names: list[str]) -> None:

@@ -16,6 +16,7 @@ SOURCE = Path(sotopia_pi.__file__).parent
 #: From the base to the command line; a module may import from its own layer and those before it.
 LAYERS = (
     "base",
+    "environments",
     "world",
     "episodes",
     "ratings",

@@ -1,0 +1,32 @@
+"""Verified kinds of tasks, one file each, and the scripted players that play them.
+
+Words negotiate, terms decide: what both roles declare is compared by equality, and a program scores the agreement.
+"""
+
+from sotopia_pi.environments.base import (
+    FIN,
+    GOAL,
+    Agreement,
+    Environment,
+    Move,
+    Offer,
+    TermsError,
+    agreement,
+)
+from sotopia_pi.environments.registry import Drawn, environment, generate, kinds, register
+
+__all__ = [
+    "FIN",
+    "GOAL",
+    "Agreement",
+    "Drawn",
+    "Environment",
+    "Move",
+    "Offer",
+    "TermsError",
+    "agreement",
+    "environment",
+    "generate",
+    "kinds",
+    "register",
+]
