@@ -47,7 +47,7 @@ def make(folder: Path, episodes: int, seed: int = 1) -> None:
         draw = random.Random(seed)
         plays = sorted(_plays(draw, ids, episodes), key=lambda play: str(play[0]))
         connection.executemany("INSERT INTO episodes VALUES (?,?,?,?,?,?,?,?,?)", plays)
-        connection.executemany("INSERT INTO turns VALUES (?,?,?,?,?,?,?,?,?,?,?,?)", _turns(draw, plays))
+        connection.executemany("INSERT INTO turns VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)", _turns(draw, plays))
         connection.executemany("INSERT INTO ratings VALUES (?,?,?,?,?,?,?,?)", _ratings(draw, plays))
 
 
@@ -78,8 +78,8 @@ def _turns(draw: random.Random, plays: list[Row]) -> Iterator[Row]:
                 words.append(draw.choice(_RARE))
             valid = draw.random() > 0.03
             kind, said = ("speak", " ".join(words)) if valid else ("none", "")
-            raw = None if valid else " ".join(words)
-            yield play[0], number, number % 2, kind, said, raw, valid, False, 400 + 40 * number, 380, 30, 0.0001
+            raw, cause = (None, None) if valid else (" ".join(words), "no JSON")
+            yield play[0], number, number % 2, kind, said, raw, valid, False, 400 + 40 * number, 380, 30, 0.0001, cause
 
 
 def _ratings(draw: random.Random, plays: list[Row]) -> Iterator[Row]:
