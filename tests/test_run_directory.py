@@ -328,11 +328,18 @@ def nobody() -> Iterator[None]:
         os.seteuid(0)
 
 
+def let_others_in(folder: Path) -> None:
+    """Lets every user come as far as a folder of the tests' own, however deep it is."""
+    for above in [folder, *folder.parents]:
+        mode = above.stat().st_mode
+        if mode & 0o005 != 0o005:
+            above.chmod(mode | 0o055)
+
+
 @pytest.fixture
 def closed(run: Path) -> Iterator[Path]:
     """A run in a folder that may be read and not be written, with a study."""
-    for above in [run, *run.parents][:4]:
-        above.chmod(above.stat().st_mode | 0o055)
+    let_others_in(run)
     assert main(["study", "create", str(run), "--name", "pilot", "--quiet"]) == 0
     for path in [*run.iterdir(), run]:
         path.chmod(0o555 if path.is_dir() else 0o444)
@@ -366,8 +373,7 @@ def test_a_run_that_may_not_be_written_is_viewed(closed: Path) -> None:
 
 def test_a_log_that_cannot_be_read_there_is_named(killed: Path) -> None:
     (killed / "run.db-shm").unlink()
-    for above in [killed, *killed.parents][:4]:
-        above.chmod(above.stat().st_mode | 0o055)
+    let_others_in(killed)
     for path in [*killed.iterdir(), killed]:
         path.chmod(0o555 if path.is_dir() else 0o444)
     with nobody(), pytest.raises(StoreError, match=r"run\.db-wal, which cannot be read then: copy the run"):
