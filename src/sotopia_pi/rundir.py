@@ -228,7 +228,7 @@ class Run:
 
             async def keep(episode: Episode) -> None:
                 task = tasks[episode.task_id]
-                rated = episode.completed and task.scenario.verified
+                rated = episode.completed and task.scenario.environment
                 await writer.put(episode, verify(task, episode) if rated else ())
                 bar.update()
 

@@ -13,12 +13,12 @@ from random import Random
 
 from sotopia_pi.auditing.opening import in_turns
 from sotopia_pi.config import EXPERT
+from sotopia_pi.environments import GOAL
 from sotopia_pi.episodes.play import Plan
 from sotopia_pi.episodes.records import Episode
 from sotopia_pi.episodes.scripted import STYLES
 from sotopia_pi.errors import ConfigError
 from sotopia_pi.evaluation import matchups
-from sotopia_pi.ratings.scores import GOAL
 from sotopia_pi.ratings.verifier import verify
 from sotopia_pi.records import derive_seed
 from sotopia_pi.rundir import Run

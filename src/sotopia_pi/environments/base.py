@@ -21,6 +21,7 @@ from random import Random
 from typing import Any, Generic, Literal, Protocol, TypeVar, get_args
 
 from sotopia_pi.environments.styles import Style
+from sotopia_pi.models.answers import AnswerError, Cause
 from sotopia_pi.records import Record
 
 GOAL, FIN = "goal", "financial_and_material_benefits"
@@ -32,8 +33,11 @@ MAX_TERMS = 200
 _EPSILON = 1e-9
 
 
-class TermsError(ValueError):
+class TermsError(AnswerError):
     """Terms or the words beside them break a rule; the message says which, for whoever wrote them."""
+
+    def __init__(self, message: str, cause: Cause = Cause.TERMS) -> None:
+        super().__init__(message, cause)
 
 
 class SideOfCheck(Hashable, Protocol):
@@ -49,10 +53,18 @@ S = TypeVar("S", bound=SideOfCheck)
 T = TypeVar("T", bound=Hashable)
 
 
-class CheckOf(Record, Generic[S]):
+class Check(Record):
     """What makes a scenario verified: both roles' private numbers, with room for an agreement."""
 
     kind: str
+
+    def side(self, role: int) -> Any:
+        """What `role` may know of this check."""
+        raise NotImplementedError
+
+
+class CheckOf(Check, Generic[S]):
+    """A check whose sides are of one type."""
 
     def side(self, role: int) -> S:
         """What `role` may know of this check."""
@@ -174,6 +186,8 @@ class Environment(ABC, Generic[C, S, T]):
 
     #: Whether a bare number can be terms.
     numbers = False
+    #: The JSON schema of `terms`, for servers that hold replies to one; an empty text declares nothing.
+    schema: Mapping[str, Any] = {"type": "string"}
 
     @abstractmethod
     def write(self, side: S, terms: T) -> str:
@@ -296,11 +310,12 @@ class Environment(ABC, Generic[C, S, T]):
         """Raises TermsError where words contradict the terms, or do not name those of a proposal."""
         accepts = bool(heard) and heard[-1] == (1 - side.role, terms)
         if not accepts and not self.named(side, terms, words):
-            raise TermsError(f"your words must name your terms, {self.words(side, terms)}")
+            raise TermsError(f"your words must name your terms, {self.words(side, terms)}", Cause.UNNAMED)
         if self.contradicted(side, terms, words, heard):
             raise TermsError(
                 f"your words name other terms than you declare ({self.write(side, terms)}); "
-                "name only those, or what was proposed before"
+                "name only those, or what was proposed before",
+                Cause.OTHER_TERMS,
             )
 
     def scores(self, check: C, terms: T | None) -> tuple[Scores, Scores]:

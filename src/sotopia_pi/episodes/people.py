@@ -19,7 +19,7 @@ from typing import TypeVar
 from sotopia_pi.episodes.agents import Agent, Player, Reply
 from sotopia_pi.episodes.play import Plan, play
 from sotopia_pi.episodes.records import HUMAN, Action, ActionError, ActionType, Episode
-from sotopia_pi.episodes.views import Seen, View, later_events, view
+from sotopia_pi.episodes.views import Seen, View, event, later, view
 from sotopia_pi.errors import ConfigError, ModelError, SotopiaError
 from sotopia_pi.records import derive_seed
 from sotopia_pi.world.records import SocialTask
@@ -151,8 +151,8 @@ class Sitting:
             asked = self._asked
             if not asked.set_running_or_notify_cancel():  # the episode ended while the person was typing
                 return False
-            event = Seen(self.role, action)
-            self._change(Sight(later_events(seen.view, (event,)), asked=False))
+            own = event(self.task.scenario, self.role, action)
+            self._change(Sight(later(seen.view, (*seen.view.history, own)), asked=False))
         asked.set_result(action)
         return True
 
@@ -200,8 +200,8 @@ class Sitting:
         """Shows the person what everybody has seen."""
         with self._changed:
             seen = self._sight.view
-            if news := history[len(seen.history) :]:
-                self._change(Sight(later_events(seen, news), asked=False))
+            if len(history) > len(seen.history):
+                self._change(Sight(later(seen, history), asked=False))
 
     async def _unless_stopped(self, work: Awaitable[_T], seconds: float | None = None) -> _T:
         """What `work` gives. PersonStopped when the person stops first, or takes longer than `seconds`."""

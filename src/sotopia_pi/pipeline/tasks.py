@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sotopia_pi import judging
+from sotopia_pi.environments import environment
 from sotopia_pi.episodes.players import SCRIPTED, check_player
 from sotopia_pi.errors import ConfigError
 from sotopia_pi.pipeline import safety
@@ -53,6 +54,9 @@ def _check_names(run: Run) -> None:
     playing = (models.policy, models.expert, models.partner, safety.partner(run))
     for spec in dict.fromkeys(playing):
         check_player(spec)
+    world = run.config.world
+    for kind in dict.fromkeys((*world.train, *world.test, *world.transfer, *world.dev)):
+        environment(kind)
     if run.config.judge:
         for spec in run.config.judge.models:
             check_judge(spec, run.config.judge.method)

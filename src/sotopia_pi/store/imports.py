@@ -13,7 +13,7 @@ from sqlalchemy import Connection, func, select
 from sotopia_pi.episodes.records import Episode
 from sotopia_pi.ratings.records import Rating
 from sotopia_pi.store.database import Database
-from sotopia_pi.store.queries import add, read_record, read_tasks
+from sotopia_pi.store.queries import add, read_record, read_scenario, read_tasks
 from sotopia_pi.store.rows import Row, episode_row, rating_row, turn_rows
 from sotopia_pi.store.schema import (
     CHARACTERS,
@@ -172,7 +172,7 @@ class Imports:
         query = select(IMPORTS.c.source_id, *SCENARIOS.c).join(SCENARIOS, SCENARIOS.c.id == IMPORTS.c.our_id)
         with self._database.reading() as connection:
             rows = connection.execute(query.where(IMPORTS.c.kind == "environment").order_by(IMPORTS.c.position))
-            return {source_id: read_record(Scenario, "scenarios", id, record) for source_id, id, record in rows}
+            return {source_id: read_scenario(id, record, retired) for source_id, id, record, retired in rows}
 
     def tasks(self) -> dict[str, SocialTask]:
         """The tasks of imported castings by the casting's published id."""

@@ -66,7 +66,14 @@ META = Table("meta", METADATA, Column("key", Words, primary_key=True), Column("v
 
 CHARACTERS = Table("characters", METADATA, Column("id", Words, primary_key=True), Column("record", Json))
 
-SCENARIOS = Table("scenarios", METADATA, Column("id", Words, primary_key=True), Column("record", Json))
+#: `retired`: its check is from before outcomes were declared in terms.
+SCENARIOS = Table(
+    "scenarios",
+    METADATA,
+    Column("id", Words, primary_key=True),
+    Column("record", Json),
+    Column("retired", Boolean, default=False),
+)
 
 TASKS = Table("tasks", METADATA, Column("id", Words, primary_key=True), Column("scenario_id", Words))
 
@@ -111,6 +118,7 @@ TURNS = Table(
     Column("role", Integer),
     Column("action_type", Words),
     Column("argument", Words),
+    Column("terms", Words),
     Column("raw", Words),
     Column("valid", Boolean),
     Column("reasked", Boolean),

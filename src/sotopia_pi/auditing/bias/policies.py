@@ -18,6 +18,7 @@ from sotopia_pi import judging
 from sotopia_pi.auditing import opening
 from sotopia_pi.auditing.bias import material, results
 from sotopia_pi.config import BASE, EXPERT, PARTNER, Config
+from sotopia_pi.environments import GOAL
 from sotopia_pi.episodes.play import Plan
 from sotopia_pi.episodes.players import SCRIPTED, check_player
 from sotopia_pi.episodes.recasting import ATTRIBUTES, AmbiguousError, Contrast, Version, versions
@@ -27,7 +28,6 @@ from sotopia_pi.evaluation.bias import Shown, bias_page, bias_table
 from sotopia_pi.files import within
 from sotopia_pi.ratings.records import Rating
 from sotopia_pi.ratings.safety import left_without_deal
-from sotopia_pi.ratings.scores import GOAL
 from sotopia_pi.records import derive_seed
 from sotopia_pi.rundir import Run
 from sotopia_pi.world.records import Relationship, SocialTask

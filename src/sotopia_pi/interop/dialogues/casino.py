@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from sotopia_pi.environments import FIN, GOAL
 from sotopia_pi.episodes.records import ActionType
 from sotopia_pi.interop.dialogues.listing import read_list
 from sotopia_pi.interop.dialogues.records import (
@@ -29,7 +30,6 @@ from sotopia_pi.interop.dialogues.records import (
     undecided,
 )
 from sotopia_pi.interop.problems import RecordError
-from sotopia_pi.ratings.scores import FIN, GOAL
 from sotopia_pi.world.records import Scenario
 
 _ITEMS = ("Food", "Water", "Firewood")

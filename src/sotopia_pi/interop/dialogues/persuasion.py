@@ -13,11 +13,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from sotopia_pi.environments import GOAL
 from sotopia_pi.errors import StoreError
 from sotopia_pi.inputs import check_columns, open_text
 from sotopia_pi.interop.dialogues.records import Dialogue, Found, Score, Talk, amount, cast, money
 from sotopia_pi.interop.problems import RecordError
-from sotopia_pi.ratings.scores import GOAL
 from sotopia_pi.store.schema import storable
 from sotopia_pi.world.records import Scenario
 
