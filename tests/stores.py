@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from sqlalchemy import create_engine, make_url, text
 
+from sotopia_pi.environments.price import PriceCheck
 from sotopia_pi.episodes.records import NOTHING, Action, ActionType, Episode, StopReason, Turn, Usage
 from sotopia_pi.ratings.records import Rating
-from sotopia_pi.world.checks import PriceCheck
 from sotopia_pi.world.records import Character, Relationship, Scenario, SocialTask
 
 POSTGRES = os.environ.get("SOTOPIA_PI_TEST_POSTGRES")

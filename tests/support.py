@@ -11,8 +11,8 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
+from sotopia_pi.environments.price import PriceCheck
 from sotopia_pi.episodes.records import Action, ActionType, Episode, StopReason, Turn
-from sotopia_pi.world.checks import PriceCheck
 from sotopia_pi.world.records import Character, Relationship, Scenario, SocialTask
 
 PRICE = PriceCheck(item="lamp", seller=0, limits=(10, 20), targets=(18, 12), listed=19)
