@@ -252,6 +252,15 @@ def test_offers_and_acceptances_are_terms_where_both_have_limits(events: Any, de
     assert [rating.scores["goal"] for rating in ratings] == ([5.05, 4.95] if deal else [0, 0])
 
 
+def test_a_limit_of_a_bargain_is_told_to_its_own_side() -> None:
+    made = limited(HELLO, OFFER, (0, "accept", None))
+    episode, _ = made.episode("e", "import/x", "human:x")
+    seller, buyer = (json.dumps(example(made.task, episode, role).messages, ensure_ascii=False) for role in (0, 1))
+    assert "Aim for $877. Never go below $600." in seller and "$800" not in seller and "$613" not in seller
+    assert "Aim for $613. Never pay more than $800." in buyer and "$600" not in buyer
+    assert "Terms: $701" in seller and '\\"terms\\": \\"$701\\"' in seller
+
+
 @pytest.mark.parametrize("limits", [{"seller": None}, {"buyer": -1}, {"seller": 800}, {"buyer": 600}, {"seller": 900}])
 def test_a_bargain_without_room_between_limits_is_open(limits: dict[str, Any]) -> None:
     made = limited(HELLO, OFFER, (0, "accept", None), **limits)

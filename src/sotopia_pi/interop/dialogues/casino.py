@@ -41,7 +41,7 @@ _POINTS = {"High": 5, "Medium": 4, "Low": 3}
 _ALL = _COUNT * sum(_POINTS.values())
 _WALKED = 5
 _THINGS = {item: f"{item.lower()} package" for item in _ITEMS}
-_SITUATION = "Two neighbours on a campsite divide what is left in the store for their trips, in packages."
+_SITUATION = "You are neighbours on a campsite and share what is left in the store for your trips."
 
 Points = dict[str, int]
 

@@ -149,11 +149,8 @@ def _situation(item: dict[str, Any], listed: float | None) -> str:
 
 def _goal(side: _Side) -> str:
     what = "Sell it for as much as you can get" if side.sells else "Buy it for as little as you can"
-    return (
-        f"{what}."
-        if side.target is None
-        else f"{what}. Aim for {money(side.target)}. The other does not know your aim."
-    )
+    aim = "" if side.target is None else f" Aim for {money(side.target)}. The other does not know your aim."
+    return f"{what}.{aim}"
 
 
 def _events(value: dict[str, Any]) -> Iterator[_Event]:
