@@ -35,7 +35,6 @@ SR = {"name": "bc+sr", "method": "sr", "parent": "bc"}
         ({"evaluation": {"sampling": {"top_p": 2}}}, "evaluation.sampling.top_p: Input should be less"),
         ({"rounds": [{**BC, "train": {"batch": 3}}]}, "rounds.0.train: batch (3) must be a multiple of"),
         ({"training": {"micro_batch": 3}}, "training: batch (8) must be a multiple of micro_batch (3)"),
-        ({"world": {"train": {"prices": 1}}}, "world.train.prices"),
         ({"world": {"test": {"price": -1}}}, "world.test.price: Input should be greater than or equal to 0"),
         ({"seed": "one"}, "seed: Input should be a valid integer"),
         ({"sampling": {"temperature": float("inf")}}, "sampling.temperature is inf; give a finite number"),

@@ -6,6 +6,7 @@ Words negotiate, terms decide: what both roles declare is compared by equality, 
 from sotopia_pi.environments.base import (
     FIN,
     GOAL,
+    NO_TERMS,
     Agreement,
     AnyEnvironment,
     Check,
@@ -21,6 +22,7 @@ from sotopia_pi.environments.registry import Drawn, environment, generate, kinds
 __all__ = [
     "FIN",
     "GOAL",
+    "NO_TERMS",
     "Agreement",
     "AnyEnvironment",
     "Check",
