@@ -92,6 +92,7 @@ def scores(task: SocialTask, episode: Episode) -> list[Any]:
 # Whatever two players do
 
 WORDS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+_DOES = ("propose", "repeat") * 6 + ("talk", "nonsense", *SILENT)
 
 
 @st.composite
@@ -105,7 +106,7 @@ def actions(draw: st.DrawFn, env: Any, check: Any) -> list[Action]:
     terms: Any = None  # what the last turn declared
     for index in range(draw(st.integers(0, MAX_TURNS))):
         side = check.side(index % 2)
-        does = draw(st.sampled_from(["propose", "propose", "repeat", "repeat", "talk", "nonsense", *SILENT]))
+        does = draw(st.sampled_from(_DOES))
         kind = does if isinstance(does, ActionType) else draw(st.sampled_from([*ActionType][1:4]))
         text: str | None = None
         if does == "propose" or (does in SILENT and draw(st.booleans())):
