@@ -20,21 +20,6 @@ from sotopia_pi.environments.base import (
 from sotopia_pi.environments.registry import Drawn, environment, generate, kinds, register
 
 __all__ = [
-    "FIN",
-    "GOAL",
-    "NO_TERMS",
-    "Agreement",
-    "AnyEnvironment",
-    "Check",
-    "CheckOf",
-    "Drawn",
-    "Environment",
-    "Move",
-    "Offer",
-    "TermsError",
-    "agreement",
-    "environment",
-    "generate",
-    "kinds",
-    "register",
-]
+    "FIN", "GOAL", "NO_TERMS", "Agreement", "AnyEnvironment", "Check", "CheckOf", "Drawn", "Environment", "Move",
+    "Offer", "TermsError", "agreement", "environment", "generate", "kinds", "register",
+]  # fmt: skip

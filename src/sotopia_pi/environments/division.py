@@ -185,13 +185,11 @@ class Division(base.Environment[DivisionCheck, DivisionSide, Share]):
     def words(self, side: DivisionSide, terms: Share) -> str:
         """What I get; the partner gets the rest."""
         mine = side.mine(terms)
+        if not any(mine):
+            return f"{_things(side, side.counts)} for you"
         if not any(side.rest(mine)):
             return f"everything for me, {_things(side, mine)}"
-        return (
-            f"{_things(side, mine)} for me and the rest for you"
-            if any(mine)
-            else f"{_things(side, side.counts)} for you"
-        )
+        return f"{_things(side, mine)} for me and the rest for you"
 
     def claims(self, side: DivisionSide, terms: Share) -> tuple[frozenset[base.Claim], ...]:
         """Either what role 0 gets or what role 1 gets."""

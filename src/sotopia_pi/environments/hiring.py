@@ -180,12 +180,10 @@ class Hiring(base.Environment[HiringCheck, HiringSide, Contract]):
         """What each issue is worth."""
         pay, days, start = (f"{weight:g}" for weight in side.weights)
         better = ("low pay", "few days at home") if side.employs else ("high pay", "many days at home")
-        part = (
-            f"Hire the other as {base.article(side.job)}" if side.employs else f"Get hired as {base.article(side.job)}"
-        )
+        part = "Hire the other" if side.employs else "Get hired"
         return (
-            f"{part} on good terms. Points for you: {better[0]} up to {pay}, {better[1]} up to {days}, "
-            f"{'a late' if side.late else 'an early'} start up to {start}. "
+            f"{part} as {base.article(side.job)} on good terms. Points for you: {better[0]} up to {pay}, "
+            f"{better[1]} up to {days}, {'a late' if side.late else 'an early'} start up to {start}. "
             f"Accept nothing below {side.least:g} of the 10 points."
         )
 

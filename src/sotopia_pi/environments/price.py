@@ -103,6 +103,7 @@ class Price(base.Environment[PriceCheck, PriceSide, float]):
 
     check_type = PriceCheck
     numbers = True
+    material = True
 
     def entries(self, split: base.Split) -> Sequence[str]:
         """The items on sale."""
@@ -168,16 +169,9 @@ class Price(base.Environment[PriceCheck, PriceSide, float]):
         return terms >= side.limit if side.sells else terms <= side.limit
 
     def points(self, check: PriceCheck, role: int, terms: float) -> float:
-        """10 x the share of the room."""
-        return 10 * self._share(check, role, terms)
-
-    def benefits(self, check: PriceCheck, role: int, terms: float) -> float:
-        """5 x surplus / room; below 0 outside the limit."""
-        return 5 * self._share(check, role, terms)
-
-    def _share(self, check: PriceCheck, role: int, terms: float) -> float:
+        """10 x the share of the room; below 0 outside the limit, as FIN then is."""
         lowest, highest = check.limits[check.seller], check.limits[1 - check.seller]
-        return (terms - lowest if role == check.seller else highest - terms) / (highest - lowest)
+        return 10 * (terms - lowest if role == check.seller else highest - terms) / (highest - lowest)
 
     def outcomes(self, check: PriceCheck) -> Iterable[float]:
         """Every price in the room is as good as another for both together."""
