@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 from sotopia_pi.environments.base import Move, agreement
 from sotopia_pi.environments.negotiator import MAX_TURNS
@@ -14,6 +14,8 @@ from sotopia_pi.environments.registry import environment, generate, kinds
 from sotopia_pi.world import starter_world
 
 TASKS, SEED = 200, 3
+#: Shares fall with the length of a text, so that equal lengths are compared.
+WORDS = 10_000
 
 
 def said(kind: str, tasks: int = TASKS) -> Iterator[str]:
@@ -34,6 +36,8 @@ def said(kind: str, tasks: int = TASKS) -> Iterator[str]:
 
 def measured(utterances: list[str]) -> tuple[float, float, float, float]:
     """distinct-1, distinct-2, and the shares of sentences and of turns that were said before, letter for letter."""
+    ends = accumulate(len(text.split()) for text in utterances)
+    utterances = [text for text, end in zip(utterances, ends, strict=True) if end <= WORDS]
     words = [re.findall(r"[^\W_]+", text.lower()) for text in utterances]
     singles, pairs = [word for text in words for word in text], [pair for text in words for pair in pairwise(text)]
     sentences = [part for text in utterances for part in re.split(r"(?<=[.!?]) ", text)]
@@ -42,7 +46,7 @@ def measured(utterances: list[str]) -> tuple[float, float, float, float]:
 
 
 def variety() -> list[tuple[str, str]]:
-    """One line per kind."""
+    """One line per kind, of the first words of all episodes."""
     rows = [("expert with itself", "distinct-1  distinct-2  repeated sentences, turns")]
     for kind in kinds():
         one, two, sentences, turns = measured(list(said(kind)))
