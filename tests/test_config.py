@@ -69,7 +69,7 @@ def test_set_takes_types_lists_and_texts() -> None:
             "training.epochs=3",
             "rounds.0.repeats=2",
             'rounds.1.select={rule="threshold", at_least=6}',
-            "world.train={price=1, fact=2}",
+            "world.train={price=1, favour=2}",
             "world.test.meeting=4",
             "models.policy=/models/my model",
             "models.partner=scripted:partner",
@@ -80,7 +80,7 @@ def test_set_takes_types_lists_and_texts() -> None:
     )
     assert (config.training.epochs, config.rounds[0].repeats, config.seed) == (3, 2, 5)
     assert config.rounds[1].select == {"rule": "threshold", "at_least": 6}
-    assert config.world.train == {"price": 1, "fact": 2}
+    assert config.world.train == {"price": 1, "favour": 2}
     assert config.world.test["meeting"] == 4
     assert config.models.policy == "/models/my model"
     assert config.training.lora_targets == ("q_proj", "v_proj")
@@ -157,7 +157,7 @@ CONFIGS = st.builds(
     Config,
     seed=WHOLE,
     world=st.fixed_dictionaries(
-        {"train": st.dictionaries(st.sampled_from(["price", "fact"]), st.integers(0, 99))},
+        {"train": st.dictionaries(st.sampled_from(["price", "favour"]), st.integers(0, 99))},
         optional={"characters": TEXT, "train_tasks": TEXT},
     ),
     models=st.fixed_dictionaries({}, optional={"policy": TEXT, "prompts": TEXT}),

@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from checks import CHECKS, KINDS, drawn
@@ -27,12 +27,12 @@ from sotopia_pi.episodes.agents import Reply
 from sotopia_pi.episodes.briefing import briefing
 from sotopia_pi.episodes.model_player import ModelPlayer
 from sotopia_pi.episodes.play import Plan, play
-from sotopia_pi.episodes.records import NOTHING, SILENT, Action, ActionType, Episode, StopReason, Turn
+from sotopia_pi.episodes.records import NOTHING, SILENT, Action, ActionType, Episode, StopReason, Turn, action_schema
 from sotopia_pi.episodes.terms import agreed, chosen
 from sotopia_pi.episodes.views import Layout, View, messages, view
 from sotopia_pi.errors import WorldError
 from sotopia_pi.models.fake import FakeModel
-from sotopia_pi.models.protocol import Message, Sampling
+from sotopia_pi.models.protocol import Completion, JsonSchema, Message, Sampling
 from sotopia_pi.ratings.verifier import VERIFIER, verify
 from sotopia_pi.world.records import RETIRED, Relationship, Scenario, SocialTask
 
@@ -318,6 +318,22 @@ def test_terms_are_shown_as_the_viewer_writes_them_and_copying_them_accepts(
     assert agreed(task_of(check).scenario, [*turns, Turn(role=role, action=reply.action)])
     shown = messages(view(task_of(check), role, turns), layout)[-1]["content"]
     assert f"Terms: {env.write(mine, terms)}" in shown.splitlines()
+
+
+@pytest.mark.parametrize("kind", [None, *KINDS])
+def test_a_server_is_asked_for_the_schema_of_the_kind(kind: str | None) -> None:
+    class Server(FakeModel):
+        """Keeps the schemas that it is asked for."""
+
+        schemas: ClassVar[list[JsonSchema]] = []
+
+        async def complete(self, *args: Any, **options: Any) -> Completion:
+            self.schemas.append(options["schema"])
+            return await super().complete(*args, **options)
+
+    player = ModelPlayer("model", Server(replies=[NOTHING.to_json()]), Sampling())
+    asyncio.run(player.seat(0, 1).act(view(task_of(CHECKS.get(kind or "")), 0, [])))
+    assert Server.schemas == [action_schema(kind)]
 
 
 def test_somebody_who_is_not_on_the_own_list_cannot_be_agreed_on() -> None:

@@ -10,16 +10,13 @@ from sotopia_pi.environments.base import (
     Agreement,
     AnyEnvironment,
     Check,
-    CheckOf,
-    Environment,
     Move,
-    Offer,
     TermsError,
     agreement,
 )
-from sotopia_pi.environments.registry import Drawn, environment, generate, kinds, register
+from sotopia_pi.environments.registry import environment, generate, kinds
 
 __all__ = [
-    "FIN", "GOAL", "NO_TERMS", "Agreement", "AnyEnvironment", "Check", "CheckOf", "Drawn", "Environment", "Move",
-    "Offer", "TermsError", "agreement", "environment", "generate", "kinds", "register",
+    "FIN", "GOAL", "NO_TERMS", "Agreement", "AnyEnvironment", "Check", "Move", "TermsError", "agreement", "environment",
+    "generate", "kinds",
 ]  # fmt: skip

@@ -361,6 +361,11 @@ def joined(parts: Sequence[str], last: str = "and") -> str:
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} {last} {parts[-1]}"
 
 
+def listed(text: str) -> tuple[str, ...]:
+    """The parts of a list that is separated by commas, in whatever lines."""
+    return tuple(" ".join(part.split()) for part in text.split(","))
+
+
 def article(noun: str) -> str:
     """A noun with "a" or "an"."""
     return f"{'an' if noun[:1].lower() in 'aeiou' else 'a'} {noun}"

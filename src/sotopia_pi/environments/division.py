@@ -32,18 +32,14 @@ _BETWEEN = re.compile(r" ?(?:[,;&]| and )(?: and )? ?", re.IGNORECASE)
 
 #: Things to divide; the plural adds an s.
 THINGS: dict[base.Split, tuple[str, ...]] = {
-    "train": (
-        "book", "hat", "ball", "cup", "lamp", "shell", "candle", "basket", "poster", "blanket", "puzzle", "mug",
-        "spool", "kite", "plate", "bell", "pillow", "marble", "pencil", "jar", "spoon", "apple", "drum", "ticket",
-    ),
-    "dev": (
-        "vase", "magnet", "stamp", "whistle", "pear", "rug", "bowl", "ring", "lantern", "flute", "postcard", "melon",
-        "kettle", "doll", "cushion", "pot", "button", "map",
-    ),
-    "test": (
-        "scarf", "coin", "anchor", "mask", "sticker", "orange", "teapot", "puppet", "towel", "glove", "thimble", "pen",
-    ),
-}  # fmt: skip
+    "train": base.listed("""
+        book, hat, ball, cup, lamp, shell, candle, basket, poster, blanket, puzzle, mug, spool, kite, plate, bell,
+        pillow, marble, pencil, jar, spoon, apple, drum, ticket"""),
+    "dev": base.listed("""
+        vase, magnet, stamp, whistle, pear, rug, bowl, ring, lantern, flute, postcard, melon, kettle, doll, cushion,
+        pot, button, map"""),
+    "test": base.listed("scarf, coin, anchor, mask, sticker, orange, teapot, puppet, towel, glove, thimble, pen"),
+}
 
 
 @dataclass(frozen=True, slots=True)

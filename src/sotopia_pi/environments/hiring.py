@@ -44,10 +44,7 @@ JOBS: dict[base.Split, dict[str, int]] = {
     split: {name: int(pay) for name, pay in (job.strip().rsplit(" ", 1) for job in text.split(","))}
     for split, text in _JOBS.items()
 }
-MONTHS = (
-    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
-    "December",
-)  # fmt: skip
+MONTHS = base.listed("January, February, March, April, May, June, July, August, September, October, November, December")
 #: Where a run of four months may begin; "may" is another word, so no draw has it.
 _FIRST = ("January", "June", "July", "August", "September")
 _NUMBERS = {word: number for number, word in enumerate(("no", "one", "two", "three", "four", "five"))}
@@ -202,8 +199,7 @@ class Hiring(base.Environment[HiringCheck, HiringSide, Contract]):
             elif month:
                 issue, value = "start", month[1].capitalize()
             elif any(char.isdigit() for char in part):
-                example = write_amount(side.salaries[0])
-                issue, value = "salary", str(read_amount(part, 0, 1e7, example))
+                issue, value = "salary", str(read_amount(part, 0, 1e7, write_amount(side.salaries[0])))
             else:
                 raise base.TermsError(f"write {self.notation(side)}")
             if issue in found:
