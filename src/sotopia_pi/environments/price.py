@@ -186,9 +186,8 @@ class Price(base.Environment[PriceCheck, PriceSide, float]):
         """Round amounts from the limit to the target, and a little beyond."""
         beyond = side.target + 0.25 * (side.target - side.limit)
         low, high = sorted((side.limit, beyond))
-        return tuple(
-            float(side.step * n) for n in range(max(1, ceil(low / side.step)), floor(high / side.step) + 1)
-        ) or (side.limit,)
+        first, last = max(1, ceil(low / side.step)), floor(high / side.step)
+        return tuple(float(side.step * n) for n in range(first, last + 1)) or (side.limit,)
 
     def fills(self, side: PriceSide) -> dict[str, str]:
         """The item."""
