@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from support import LIGHT, command, offline, settings, stored
 
+from sotopia_pi.cli.main import main
+
 EXIT_STORE = 4
 PAGE = Path(__file__).parent.parent / "docs" / "verified-tasks.md"
 
@@ -69,3 +71,15 @@ def test_a_kind_that_cannot_be_loaded_is_named(installed: Path, tmp_path: Path) 
     done = sotopia_pi(broken, "tasks", str(tmp_path / "run"), *settings(*LIGHT[:2], "world.test={price=1}"))
     assert done.returncode == 2
     assert "the environment 'days' of days_kind:Days cannot be loaded: No module named" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("prices", "'prices'; did you mean price?"), ("fact", "'fact'. The kinds are"), ("../x", "'../x'. The kinds")],
+)
+def test_a_kind_that_is_not_there_is_named_with_its_place(
+    name: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wrong = settings(*LIGHT[:2], f'world.transfer={{"{name}"=1}}')
+    assert main(["tasks", str(tmp_path / "run"), *wrong]) == 2
+    assert f"world.transfer: there is no verified kind {said}" in capsys.readouterr().err
