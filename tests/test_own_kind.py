@@ -75,7 +75,7 @@ def test_a_kind_that_cannot_be_loaded_is_named(installed: Path, tmp_path: Path) 
 
 @pytest.mark.parametrize(
     ("name", "said"),
-    [("prices", "'prices'; did you mean price?"), ("fact", "'fact'. The kinds are"), ("../x", "'../x'. The kinds")],
+    [("prices", "'prices'; did you mean price"), ("fact", "'fact'. The kinds are"), ("../x", "'../x'. The kinds")],
 )
 def test_a_kind_that_is_not_there_is_named_with_its_place(
     name: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
