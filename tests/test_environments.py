@@ -327,6 +327,7 @@ WORDS: list[tuple[str, str, str, list[str], bool]] = [
     ("price", "$230", "I say $230,000.", [], False),
     ("price", "$230", "I say $２３０.", [], False),
     ("price", "$230", "Deal!", ["$230"], True),
+    ("price", "$230", "Deal!", ["$230", "$240"], False),  # what was offered before the last turn is a proposal again
     ("price", "$230", "Deal at $290!", ["$230"], True),  # the listed price is always known
     ("price", "$230", "Deal at $295!", ["$230"], False),
     ("division", "2 coins, 1 pen", "I take 2 coins and the pen.", [], True),
