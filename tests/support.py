@@ -52,9 +52,11 @@ def price_task(relationship: Relationship = Relationship.STRANGER, number: int =
     return SocialTask(scenario=scenario, characters=CAST)
 
 
-def turn(role: int, argument: str, kind: ActionType = ActionType.SPEAK, **fields: Any) -> Turn:
-    """A turn that says `argument`."""
-    action = Action(type=kind, argument=argument)
+def turn(
+    role: int, argument: str, kind: ActionType = ActionType.SPEAK, terms: str | None = None, **fields: Any
+) -> Turn:
+    """A turn that says `argument` and declares `terms`."""
+    action = Action(type=kind, argument=argument, terms=terms)
     return Turn(role=role, action=action, raw=fields.pop("raw", action.to_json()), **fields)
 
 

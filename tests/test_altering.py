@@ -8,6 +8,7 @@ import re
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sotopia_pi.ratings.told_checks import told_check
 
 from sotopia_pi.episodes.altering import (
     FORMS,
@@ -22,7 +23,6 @@ from sotopia_pi.episodes.altering import (
 from sotopia_pi.episodes.altering.inserting import TEXTS
 from sotopia_pi.episodes.play import Plan, play_all
 from sotopia_pi.episodes.scripted import STYLES, scripted_player
-from sotopia_pi.ratings.told_checks import told_check
 from sotopia_pi.ratings.verifier import verify
 from sotopia_pi.world import cast, starter_world
 from sotopia_pi.world.verified import KINDS, generate
