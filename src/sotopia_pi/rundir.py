@@ -217,6 +217,11 @@ class Run:
         policies: Mapping[str, Path],
     ) -> None:
         tasks = self.store.tasks_with(plan.task_id for plan in missing)
+        if any(task.scenario.verified and task.scenario.environment is None for task in tasks.values()):
+            raise ConfigError(
+                f"{self.folder} has tasks from before outcomes were declared in terms, which can be read and not played; "
+                "start a new run."
+            )
         with ExitStack() as stack:
             bar = stack.enter_context(
                 tqdm(total=total, initial=total - len(missing), desc=label, unit="episode", disable=self.quiet)
