@@ -219,8 +219,8 @@ class Run:
         tasks = self.store.tasks_with(plan.task_id for plan in missing)
         if any(task.scenario.verified and task.scenario.environment is None for task in tasks.values()):
             raise ConfigError(
-                f"{self.folder} has tasks from before outcomes were declared in terms, which can be read and not played; "
-                "start a new run."
+                f"The tasks of {self.folder} are from before outcomes were declared in terms; they can be read and not "
+                "played. Start a new run."
             )
         with ExitStack() as stack:
             bar = stack.enter_context(

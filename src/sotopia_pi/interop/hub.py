@@ -193,9 +193,9 @@ def card(name: str, counts: Mapping[str, int]) -> str:
     lines += [
         "",
         "`goals`, `characters` and `players` are by role; a turn names its role, and `terms` is what it proposed or",
-        "accepted with it, in the role's own notation, empty for nothing. `scores` are SOTOPIA-EVAL's seven dimensions,",
-        "empty where a rater did not give one; `failure` says why there is no rating. `chats` are the examples that a",
-        "round selected, as the role saw them; `trained` says which of its messages are imitated.",
+        "accepted with it, in the role's own notation, empty for nothing. `scores` are SOTOPIA-EVAL's seven",
+        "dimensions, empty where a rater did not give one; `failure` says why there is no rating. `chats` are the",
+        "examples that a round selected, as the role saw them; `trained` says which of its messages are imitated.",
     ]
     if any(counts.values()):
         lines += ["", "Imported records keep the licence under which they were published.", ""]
