@@ -273,6 +273,6 @@ def _rated(ratings: Mapping[int, Rating], role: int, failures: Counter[str]) -> 
         elif GOAL in rating.scores:
             measured[GOAL if at == role else "partner_goal"] = rating.scores[GOAL]
     own = ratings.get(role)
-    if own is not None and own.outcome is not None and "deal" in own.outcome:
+    if own is not None and own.outcome is not None:
         measured["deal"] = float(own.outcome["deal"])
     return measured
