@@ -18,7 +18,7 @@ from enum import StrEnum
 from functools import lru_cache
 from operator import mul
 from random import Random
-from typing import Any, Generic, Literal, Protocol, TypeVar, get_args
+from typing import Any, Generic, Literal, Protocol, Self, TypeVar, get_args, get_origin
 
 from sotopia_pi.environments.styles import Style
 from sotopia_pi.models.answers import AnswerError, Cause
@@ -55,6 +55,10 @@ S = TypeVar("S", bound=SideOfCheck)
 T = TypeVar("T", bound=Hashable)
 
 
+Role = Literal[0, 1]
+"""The type of a check's field that says which role has a part, such as the seller."""
+
+
 class Check(Record):
     """What makes a scenario verified: both roles' private numbers, with room for an agreement."""
 
@@ -63,6 +67,21 @@ class Check(Record):
     def side(self, role: int) -> Any:
         """What `role` may know of this check."""
         raise NotImplementedError
+
+    def mirrored(self) -> Self:
+        """The same check with the roles exchanged: what was role 0's is role 1's.
+
+        It follows from the types of the fields: a `Role` is the other one, and of a tuple of two, as in
+        `tuple[float, float]`, each value is a role's. A kind whose fields mean something else overrides this.
+        """
+        changed: dict[str, Any] = {}
+        for name, field in type(self).model_fields.items():
+            value, parts = getattr(self, name), get_args(field.annotation)
+            if field.annotation == Role:
+                changed[name] = 1 - value
+            elif get_origin(field.annotation) is tuple and len(parts) == 2 and parts[1] is not Ellipsis:
+                changed[name] = value[::-1]
+        return self.model_copy(update=changed)
 
 
 class CheckOf(Check, Generic[S]):

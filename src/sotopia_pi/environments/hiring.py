@@ -100,7 +100,7 @@ class HiringCheck(base.CheckOf[HiringSide]):
 
     kind: Literal["hiring"] = "hiring"
     job: str = Field(min_length=1)
-    employer: Literal[0, 1]
+    employer: base.Role
     salaries: tuple[Annotated[int, Field(gt=0)], ...] = Field(min_length=2, max_length=10)
     most_days: int = Field(ge=1, le=7)
     months: tuple[str, ...] = Field(min_length=2, max_length=6)

@@ -76,7 +76,7 @@ class PriceCheck(base.CheckOf[PriceSide]):
 
     kind: Literal["price"] = "price"
     item: str
-    seller: Literal[0, 1]
+    seller: base.Role
     limits: tuple[Money, Money]
     targets: tuple[Money, Money]
     listed: Money
