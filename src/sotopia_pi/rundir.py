@@ -70,11 +70,13 @@ class Run:
         quiet: bool = False,
         budget: float | None = None,
         alone: bool = True,
+        playing: bool = True,
     ) -> Self:
         """Opens `folder`, or with a config starts it. ConfigError when the config contradicts what is stored.
 
         `budget` is how many US dollars the run may have spent on remote models in all, earlier sessions included.
-        StoreError while another process works on the folder; not `alone` is for people who play beside it.
+        StoreError while another process works on the folder; not `alone` is for people who play beside it. Not
+        `playing` is for who only rates and reports: the prompts may have changed then.
         """
         if config is None and not is_run(folder):
             raise _no_run(folder)
@@ -86,7 +88,7 @@ class Run:
             failing.callback(store.close)
             if session is not None:
                 store.count_for(session)
-            run = cls._agreeing(folder, config, store, quiet, budget, session)
+            run = cls._agreeing(folder, config, store, quiet, budget, session, playing)
             failing.pop_all()
         return run
 
@@ -112,6 +114,7 @@ class Run:
         quiet: bool,
         budget: float | None,
         session: Session | None,
+        playing: bool,
     ) -> Self:
         """The run, unless config or prompts are others than those the tasks were drawn for."""
         drawn = [group for group in store.task_groups() if "/" not in group]  # imported groups have one
@@ -124,7 +127,7 @@ class Run:
             write_whole(within(folder, CONFIG), configuration.to_toml(config))
             store.set_meta(CONFIG, config.model_dump(mode="json", exclude_none=True))
             store.set_meta("prompts", run.prompts.version)
-        elif store.meta("prompts") != run.prompts.version:
+        elif playing and store.meta("prompts") != run.prompts.version:
             raise ConfigError(f"The prompts changed since {folder} was started; start a new run with another --out.")
         return run
 

@@ -109,7 +109,8 @@ EPISODES = Table(
 )
 
 #: `raw` is NULL where the model wrote exactly the canonical JSON of its action. `cost` is in US dollars, NULL where
-#: the price is not known. `cause` says why a turn is not valid, NULL where that was not recorded.
+#: the price is not known. `cause` says why a turn is not valid, NULL where that was not recorded. `terms` are
+#: those that the turn declared, NULL where it declared none.
 TURNS = Table(
     "turns",
     METADATA,
@@ -118,7 +119,6 @@ TURNS = Table(
     Column("role", Integer),
     Column("action_type", Words),
     Column("argument", Words),
-    Column("terms", Words),
     Column("raw", Words),
     Column("valid", Boolean),
     Column("reasked", Boolean),
@@ -127,6 +127,7 @@ TURNS = Table(
     Column("completion_tokens", Integer),
     Column("cost", Double),
     Column("cause", Words),
+    Column("terms", Words),
 )
 
 RATINGS = Table(
