@@ -454,4 +454,4 @@ def test_the_example_in_the_documents_runs(capsys: pytest.CaptureFixture[str]) -
     text = (Path(__file__).parent.parent / "docs" / "play.md").read_text(encoding="utf-8")
     (example_code,) = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     exec(example_code, {})
-    assert capsys.readouterr().out == "left\n"
+    assert capsys.readouterr().out == "agreed\n"

@@ -54,8 +54,8 @@ def _deals(seen: View) -> tuple[Part, ...]:
     if env is None:
         return ()
     rule = (
-        "What counts are the terms that the two of you declare, not the words. Terms of yours that are equal to those "
-        "the other has just declared, or the other way round, are a deal and end the conversation."
+        "What counts is the terms that the two of you declare, not the words. When one of you declares terms equal to "
+        "those that the other has just declared, that is the deal, and the conversation ends."
     )
     return (Part("How a deal is made", (rule, f"Terms are {env.notation(seen.side)}.")),)
 
