@@ -79,7 +79,7 @@ class SamplingConfig(Section):
 
     temperature: float = Field(default=1.0, ge=0, le=100)
     top_p: float = Field(default=1.0, gt=0, le=1)
-    max_tokens: int = Field(default=64, ge=8, le=1_000_000)
+    max_tokens: int = Field(default=96, ge=8, le=1_000_000)
     layout: Literal["chat", "turn"] = "chat"
 
 

@@ -105,12 +105,15 @@ EXPERTS = _table("""
     even     1       .33-.39 .11-.12   .2          .73      0       .6-.66  .2     99
     modest   .67-.72 .2-.25  .055-.063 0           .8       0       .62-.71 .05    99
     swift    .88-.94 .45-.5  .18-.22   0           .7       0       .75-.85 .15    99
+    steady   1-1.1   .25-.35 .09-.12   .1          .7       .04-.07 .6-.8   .1     99
+    settler  .8-.9   .4-.5   .055-.085 .1          .5       .03-.06 .65-.75 .1     99
 """)
-#: Which of them are within 0.4 GOAL of the best in a kind, the best first; other kinds are played by all.
+#: Which of them play a kind, all within 0.4 GOAL of the best; other kinds are played by all. In a bargain and in
+#: a division it is the one that comes to an agreement soonest: what is imitated is paid for by the turn.
 BEST: dict[str, tuple[str, ...]] = {
-    "division": ("anchor", "listener"),
+    "division": ("settler",),
     "favour": ("listener", "seeker", "trader", "haggler"),
     "hiring": ("listener", "trader", "seeker"),
     "meeting": ("swift", "modest", "quick"),
-    "price": ("haggler", "listener", "seeker", "even"),
+    "price": ("steady",),
 }
