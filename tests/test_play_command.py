@@ -365,6 +365,8 @@ def test_ctrl_c_on_a_terminal_keeps_what_was_played(tmp_path: Path) -> None:
     folder = new_run(tmp_path)
     there = OnTerminal(folder, "--with", "base")
     there.until(r"\[turn 1 of 6\] > ")
+    there.type("/terms 16\r")
+    there.until(r"\[turn 1 of 6, terms \$16\] > ")
     there.type("Helo\x7flo.\r")  # edited on the line
     there.until(r"\[turn 3 of 6\] > ")
     there.interrupt("You stopped")
@@ -373,7 +375,7 @@ def test_ctrl_c_on_a_terminal_keeps_what_was_played(tmp_path: Path) -> None:
     assert "Traceback" not in there.printed
     (episode,) = stored(folder)
     assert episode.failure == "the person stopped"
-    assert episode.turns[0].action.argument == "Hello."
+    assert (episode.turns[0].action.argument, episode.turns[0].action.terms) == ("Hello.", "$16")
 
 
 def test_the_end_of_the_input_on_a_terminal(tmp_path: Path) -> None:
