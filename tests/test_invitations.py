@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
-from support import episode, price_task
-from test_playing_pages import GOALS, SECRETS, lamp, new_run, open_task
+from support import episode, open_task, price_task
+from test_playing_pages import GOALS, SECRETS, lamp, new_run
 
 from sotopia_pi.cli.main import main
 from sotopia_pi.errors import StoreError

@@ -61,7 +61,7 @@ def act(request: Request, table: Table, frame: Frame) -> Response:
     """What the person does on a turn."""
     given, seen, there = form(request), table.view, table.sitting
     late = "This was not sent: it is not your turn, or the turn was answered already."
-    if there is None or not table.asked or given.get("turn", "")[:6] != str(seen.turn_number):
+    if there is None or not table.asked or given.get("turn") != str(seen.turn_number):
         return show(request, table, frame, late, given)
     kind = next((kind for kind in KINDS if kind.value == given.get("kind")), None)
     try:
