@@ -220,6 +220,11 @@ class Run:
         policies: Mapping[str, Path],
     ) -> None:
         tasks = self.store.tasks_with(plan.task_id for plan in missing)
+        if any(task.scenario.verified and task.scenario.environment is None for task in tasks.values()):
+            raise ConfigError(
+                f"The tasks of {self.folder} are from before outcomes were declared in terms; they can be read and not "
+                "played. Start a new run."
+            )
         with ExitStack() as stack:
             bar = stack.enter_context(
                 tqdm(total=total, initial=total - len(missing), desc=label, unit="episode", disable=self.quiet)

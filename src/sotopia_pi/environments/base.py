@@ -18,7 +18,7 @@ from enum import StrEnum
 from functools import lru_cache
 from operator import mul
 from random import Random
-from typing import Any, Generic, Literal, Protocol, TypeVar, get_args
+from typing import Any, Generic, Literal, Protocol, Self, TypeVar, get_args, get_origin
 
 from sotopia_pi.environments.styles import Style
 from sotopia_pi.models.answers import AnswerError, Cause
@@ -30,6 +30,8 @@ Split = Literal["train", "dev", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 #: Longer terms are refused unread.
 MAX_TERMS = 200
+#: How views show that a turn declared nothing; models that write it declare nothing.
+NO_TERMS = "none"
 _EPSILON = 1e-9
 
 
@@ -53,6 +55,10 @@ S = TypeVar("S", bound=SideOfCheck)
 T = TypeVar("T", bound=Hashable)
 
 
+Role = Literal[0, 1]
+"""The type of a check's field that says which role has a part, such as the seller."""
+
+
 class Check(Record):
     """What makes a scenario verified: both roles' private numbers, with room for an agreement."""
 
@@ -61,6 +67,21 @@ class Check(Record):
     def side(self, role: int) -> Any:
         """What `role` may know of this check."""
         raise NotImplementedError
+
+    def mirrored(self) -> Self:
+        """The same check with the roles exchanged: what was role 0's is role 1's.
+
+        It follows from the types of the fields: a `Role` is the other one, and of a tuple of two, as in
+        `tuple[float, float]`, each value is a role's. A kind whose fields mean something else overrides this.
+        """
+        changed: dict[str, Any] = {}
+        for name, field in type(self).model_fields.items():
+            value, parts = getattr(self, name), get_args(field.annotation)
+            if field.annotation == Role:
+                changed[name] = 1 - value
+            elif get_origin(field.annotation) is tuple and len(parts) == 2 and parts[1] is not Ellipsis:
+                changed[name] = value[::-1]
+        return self.model_copy(update=changed)
 
 
 class CheckOf(Check, Generic[S]):
@@ -288,8 +309,9 @@ class Environment(ABC, Generic[C, S, T]):
         return self.read(side, " ".join(value.split()).rstrip("."))
 
     def declared(self, side: S, value: object) -> T | None:
-        """`parse`, or None where nothing is declared: null, or a text of nothing but white space. TermsError."""
-        return None if value is None or (isinstance(value, str) and not value.strip()) else self.parse(side, value)
+        """`parse`, or None where nothing is declared: null, "none", or nothing but white space. TermsError."""
+        nothing = value is None or (isinstance(value, str) and value.strip().lower() in ("", NO_TERMS))
+        return None if nothing else self.parse(side, value)
 
     def named(self, side: S, terms: T, words: str) -> bool:
         """Whether the words name the terms."""
@@ -356,6 +378,11 @@ def _gains(env: AnyEnvironment, side: Any, terms: Any) -> tuple[float, ...]:
 def joined(parts: Sequence[str], last: str = "and") -> str:
     """Parts of a list in a sentence."""
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} {last} {parts[-1]}"
+
+
+def listed(text: str) -> tuple[str, ...]:
+    """The parts of a list that is separated by commas, in whatever lines."""
+    return tuple(" ".join(part.split()) for part in text.split(","))
 
 
 def article(noun: str) -> str:
