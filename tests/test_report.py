@@ -74,7 +74,7 @@ def sample(title="A used bicycle", hostile=""):
         goals=("You sell the bicycle. You would not take less than $150.", "You want the bicycle for at most $210."),
         characters=("Ilse Marten", "Tomás Oke"),
         turns=[
-            SampleTurn("Ilse Marten", "speak", "It had new brakes in spring. I am asking $240.", terms="$240" + hostile),
+            SampleTurn("Ilse Marten", "speak", "It had new brakes. I am asking $240.", terms="$240" + hostile),
             SampleTurn("Tomás Oke", "none", "", False, '{"action_type": "speak" "argument": I like it' + hostile),
             SampleTurn("Ilse Marten", "non-verbal communication", "turns the front wheel to show the brakes"),
             SampleTurn("Tomás Oke", "speak", "They look fine. Would you take $160?" + hostile),
