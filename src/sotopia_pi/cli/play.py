@@ -131,7 +131,7 @@ def _scores(ratings: Sequence[Rating], role: int) -> list[str]:
         if rating.failure is not None:
             lines.append(f"{who}: not rated by {rating.rater} ({rating.failure}).")
             continue
-        scores = ", ".join(f"{name.replace('_', ' ')} {score:g}" for name, score in rating.scores.items())
+        scores = ", ".join(f"{name.replace('_', ' ')} {score:.3g}" for name, score in rating.scores.items())
         reason = rating.reasons.get("goal", "") if rating.role == role else ""
         lines.append(f"{who}: {scores} ({rating.rater}). {reason}".rstrip())
     return lines

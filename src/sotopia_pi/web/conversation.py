@@ -145,7 +145,7 @@ def _end(table: Table, episode: Episode, guest: bool) -> dict[str, Any]:
     rows = []
     for rating in () if guest else table.ratings:
         own = rating.role == table.role
-        scores = ", ".join(f"{name.replace('_', ' ')} {score:g}" for name, score in rating.scores.items())
+        scores = ", ".join(f"{name.replace('_', ' ')} {score:.3g}" for name, score in rating.scores.items())
         reason = rating.reasons.get("goal", "") if own and rating.rater == VERIFIER else ""
         rows.append(("You" if own else "The other", rating.rater, scores or f"not rated, {rating.failure}", reason))
     return {"why": why, "rows": rows, "key": episode.key, "completed": episode.completed}
