@@ -114,7 +114,7 @@ def _declarable(scenario: Scenario, turn: Turn) -> bool:
     action = turn.action
     if action.terms is None:
         return True
-    return action.type not in SILENT and terms_of(scenario, turn.role, action.terms) is not None
+    return terms_of(scenario, turn.role, action) is not None
 
 
 def _reasoning(record: Mapping[str, Any]) -> str:
