@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from serving import ask, client, completion, scripted, serving
 
-from sotopia_pi.episodes.records import ACTION_SCHEMA
+from sotopia_pi.episodes.records import action_schema
 from sotopia_pi.errors import ModelError
 from sotopia_pi.models.protocol import Sampling
 from sotopia_pi.models.remote.complaints import Said
@@ -94,7 +94,7 @@ def test_what_a_server_took_before_takes_more_than_two_refusals_to_be_left_out()
     ],
 )
 def test_a_parameter_that_is_named_as_unsupported_is_left_out(said: str) -> None:
-    found = blame(Said(said), SAMPLING, ACTION_SCHEMA, frozenset())
+    found = blame(Said(said), SAMPLING, action_schema(), frozenset())
     assert found is not None and (found.what, found.evidence) == ("temperature", Evidence.NAMED)
 
 
@@ -109,7 +109,7 @@ def test_a_parameter_that_is_named_as_unsupported_is_left_out(said: str) -> None
     ],
 )
 def test_a_format_that_is_named_as_unsupported(said: str) -> None:
-    found = blame(Said(said), SAMPLING, ACTION_SCHEMA, frozenset())
+    found = blame(Said(said), SAMPLING, action_schema(), frozenset())
     assert found is not None and (found.what, found.evidence) == ("json_schema", Evidence.NAMED)
 
 
@@ -122,7 +122,7 @@ def test_a_format_that_is_named_as_unsupported(said: str) -> None:
     ],
 )
 def test_a_seed_may_be_unknown(said: Said) -> None:
-    found = blame(said, SAMPLING, ACTION_SCHEMA, frozenset())
+    found = blame(said, SAMPLING, action_schema(), frozenset())
     assert found is not None and found.what == "seed"
 
 
@@ -137,7 +137,7 @@ def test_a_seed_may_be_unknown(said: Said) -> None:
     ],
 )  # fmt: skip
 def test_of_parameters_that_exclude_each_other_the_neutral_one_goes(said: str, sampling: Sampling, what: str) -> None:
-    found = blame(Said(said), sampling, ACTION_SCHEMA, frozenset())
+    found = blame(Said(said), sampling, action_schema(), frozenset())
     assert found is not None and found.what == what
 
 

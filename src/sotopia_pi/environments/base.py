@@ -30,6 +30,8 @@ Split = Literal["train", "dev", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 #: Longer terms are refused unread.
 MAX_TERMS = 200
+#: How views show that a turn declared nothing; models that write it declare nothing.
+NO_TERMS = "none"
 _EPSILON = 1e-9
 
 
@@ -307,8 +309,9 @@ class Environment(ABC, Generic[C, S, T]):
         return self.read(side, " ".join(value.split()).rstrip("."))
 
     def declared(self, side: S, value: object) -> T | None:
-        """`parse`, or None where nothing is declared: null, or a text of nothing but white space. TermsError."""
-        return None if value is None or (isinstance(value, str) and not value.strip()) else self.parse(side, value)
+        """`parse`, or None where nothing is declared: null, "none", or nothing but white space. TermsError."""
+        nothing = value is None or (isinstance(value, str) and value.strip().lower() in ("", NO_TERMS))
+        return None if nothing else self.parse(side, value)
 
     def named(self, side: S, terms: T, words: str) -> bool:
         """Whether the words name the terms."""
@@ -375,6 +378,11 @@ def _gains(env: AnyEnvironment, side: Any, terms: Any) -> tuple[float, ...]:
 def joined(parts: Sequence[str], last: str = "and") -> str:
     """Parts of a list in a sentence."""
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} {last} {parts[-1]}"
+
+
+def listed(text: str) -> tuple[str, ...]:
+    """The parts of a list that is separated by commas, in whatever lines."""
+    return tuple(" ".join(part.split()) for part in text.split(","))
 
 
 def article(noun: str) -> str:

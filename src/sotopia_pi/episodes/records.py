@@ -105,7 +105,8 @@ def _is_action(value: JsonObject) -> bool:
 
 def _action(value: JsonObject, declare: Declare | None) -> Action:
     kind, argument = value.get(_KEY), value.get(_WORDS, "")
-    if value.repeated and (twice := [key for key in value.repeated if key in (_KEY, _WORDS, _TERMS)]):
+    asked = (_KEY, _WORDS, _TERMS) if declare else (_KEY, _WORDS)
+    if value.repeated and (twice := [key for key in value.repeated if key in asked]):
         raise AnswerError(f'"{twice[0]}" stands twice in the object')
     if not isinstance(kind, str) or kind.strip().lower() not in _TYPES:
         raise AnswerError(f'"action_type" must be one of: {", ".join(ActionType)}')

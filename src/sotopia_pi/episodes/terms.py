@@ -11,19 +11,19 @@ from functools import lru_cache
 from typing import Any
 
 from sotopia_pi.environments import Agreement, AnyEnvironment, TermsError, agreement, environment
-from sotopia_pi.episodes.records import Turn
+from sotopia_pi.episodes.records import SILENT, Action, Turn
 from sotopia_pi.world.records import Scenario
 
 Heard = tuple[tuple[int, Any], ...]
 """Who declared which terms, turn by turn; None for a turn without."""
 
 
-def terms_of(scenario: Scenario, role: int, text: str | None) -> Any:
-    """The terms that a role declared with this text; None where it declared none, or in an open scenario."""
+def terms_of(scenario: Scenario, role: int, action: Action) -> Any:
+    """The terms that a role declared with this action; None where it declared none, or in an open scenario."""
     env = scenario.environment
-    if text is None or env is None or scenario.check is None:
+    if action.terms is None or action.type in SILENT or env is None or scenario.check is None:
         return None
-    return _read(env.kind, scenario.check.side(role), text)
+    return _read(env.kind, scenario.check.side(role), action.terms)
 
 
 @lru_cache(maxsize=65536)
@@ -36,7 +36,7 @@ def _read(kind: str, side: Any, text: str) -> Any:
 
 def heard(scenario: Scenario, turns: Iterable[Turn]) -> Heard:
     """What each turn declared."""
-    return tuple((turn.role, terms_of(scenario, turn.role, turn.action.terms)) for turn in turns)
+    return tuple((turn.role, terms_of(scenario, turn.role, turn.action)) for turn in turns)
 
 
 def agreed(scenario: Scenario, turns: Sequence[Turn]) -> Agreement[Any] | None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
-from sotopia_pi.environments import AnyEnvironment, environment
+from sotopia_pi.environments import NO_TERMS, AnyEnvironment, environment
 from sotopia_pi.episodes.records import Action, ActionType, Declare, Turn
 from sotopia_pi.episodes.terms import Heard, terms_of
 from sotopia_pi.models.protocol import Message
@@ -71,7 +71,7 @@ class Seen:
 
 def event(scenario: Scenario, role: int, action: Action) -> Seen:
     """What everybody sees of a role's action."""
-    return Seen(role, action, terms_of(scenario, role, action.terms))
+    return Seen(role, action, terms_of(scenario, role, action))
 
 
 @dataclass(frozen=True)
@@ -221,7 +221,7 @@ def _describe(seen: View, event: Seen) -> str:
 
 def _terms(env: AnyEnvironment, side: Any, terms: Any) -> str:
     """Terms as the one who reads them would write them, on the last line, behind whatever was said."""
-    return "none" if terms is None else env.write(side, terms)
+    return NO_TERMS if terms is None else env.write(side, terms)
 
 
 def _told(seen: View, event: Seen) -> str:

@@ -55,8 +55,9 @@ def _check_names(run: Run) -> None:
     for spec in dict.fromkeys(playing):
         check_player(spec)
     world = run.config.world
-    for kind in dict.fromkeys((*world.train, *world.test, *world.transfer, *world.dev)):
-        environment(kind)
+    for group in ("train", "test", "transfer", "dev"):
+        for kind in getattr(world, group):
+            _check_kind(f"world.{group}", kind)
     if run.config.judge:
         for spec in run.config.judge.models:
             check_judge(spec, run.config.judge.method)
@@ -64,6 +65,13 @@ def _check_names(run: Run) -> None:
     for item in run.config.rounds:
         apply_rule_of([], item)
         check_update(run, item)
+
+
+def _check_kind(where: str, kind: str) -> None:
+    try:
+        environment(kind)
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from None
 
 
 def _tasks(run: Run, group: str, kinds: Any, split: str) -> list[SocialTask]:
