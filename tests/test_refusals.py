@@ -8,7 +8,7 @@ import pytest
 from serving import ask, client, completion, scripted, serving
 
 from sotopia_pi.episodes.records import action_schema
-from sotopia_pi.errors import ModelError
+from sotopia_pi.errors import ModelError, ServiceError
 from sotopia_pi.models.protocol import Sampling
 from sotopia_pi.models.remote.complaints import Said
 from sotopia_pi.models.remote.ledger import Ledger
@@ -163,3 +163,29 @@ def test_a_context_that_is_too_long_is_not_asked_again() -> None:
         with pytest.raises(ModelError, match=r"refused a call: .* 4096 tokens\."):
             ask(model)
     assert len(server.bodies or ()) == 2
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        refusal("The prompt triggered the content management policy.", code="content_filter"),
+        refusal("Your input was flagged as potentially violating our usage policy.", code="invalid_prompt"),
+        (403, {"error": {"message": "Blocked by moderation", "code": "moderation_blocked"}}),
+        (422, {"detail": "The prompt was prohibited by our safety system."}),
+    ],
+)
+def test_what_a_filter_refuses_for_good_is_a_filtered_reply(said: Any) -> None:
+    """As with status 200: the turn is invalid, and no episode leaves its mean because of what was said in it."""
+    with scripted(None, *[said] * 12) as server:
+        model = client(server)
+        ask(model)
+        reply = ask(model)
+    assert (reply.text, reply.finish, reply.cost) == ("", "filtered", 0.0)
+
+
+def test_a_filter_that_never_answered_stops_the_run() -> None:
+    with scripted(*[refusal("content management policy", code="content_filter")] * 80) as server:
+        model = client(server)
+        with pytest.raises(ServiceError, match="refuses every call"):
+            for _ in range(20):
+                ask(model)
