@@ -14,6 +14,7 @@ from typing import Any
 from sotopia_pi.environments.price import PriceCheck
 from sotopia_pi.episodes.records import Action, ActionType, Episode, StopReason, Turn
 from sotopia_pi.world.records import Character, Relationship, Scenario, SocialTask
+from sotopia_pi.world.verified import generate
 
 PRICE = PriceCheck(item="lamp", seller=0, limits=(10, 20), targets=(18, 12), listed=19)
 
@@ -49,6 +50,17 @@ def price_task(relationship: Relationship = Relationship.STRANGER, number: int =
         source="test",
         check=PRICE,
     )
+    return SocialTask(scenario=scenario, characters=CAST)
+
+
+def task_of(kind: str, number: int = 0) -> SocialTask:
+    """A task of a verified kind, as it is drawn."""
+    return SocialTask(scenario=generate(kind, "test", number + 1, 1)[number], characters=CAST)
+
+
+def open_task() -> SocialTask:
+    """A task that no program can rate."""
+    scenario = Scenario(situation="A quiet train.", goals=("Talk.", "Read."), kind="open", source="test")
     return SocialTask(scenario=scenario, characters=CAST)
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import create_engine, text
+from starlette.testclient import TestClient
 from stores import TASK, task
 from support import CAST
 
@@ -20,6 +23,9 @@ from sotopia_pi.records import content_hash
 from sotopia_pi.rundir import Run
 from sotopia_pi.store import Store
 from sotopia_pi.store.migrations import MIGRATIONS
+from sotopia_pi.web.app import application
+from sotopia_pi.web.places import close_places, open_places
+from sotopia_pi.web.site import Site
 
 #: Scenarios as they were stored then: a kind that is gone, one that lacks a field of today's, one of the same form.
 OLD: dict[str, dict[str, Any]] = {
@@ -144,6 +150,27 @@ def test_an_old_run_is_reported_and_rated_but_not_played(old: Path, capsys: pyte
     assert (test["goal"]["mean"], test["deal_rate"]["mean"], found["grounding"]) == (7.0, 1.0, [])
     assert main(["evaluate", str(old)]) == 2
     assert "The prompts changed" in capsys.readouterr().err
+
+
+def test_the_pages_of_an_old_run_open_and_its_tasks_are_not_played(old: Path) -> None:
+    places = open_places([str(old)])
+    store = places[0].store
+    with TestClient(application(Site({"old": replace(places[0], name="old")})), "http://127.0.0.1") as client:
+        for kind in OLD:
+            episode = store.episode(kind)
+            for path in (f"episodes/{kind}", f"episodes/{kind}?view=0", f"episodes/{kind}?show=prompts"):
+                page = client.get(f"/run/old/{path}")
+                assert page.status_code == 200, path
+                assert "Seventeen?" in page.text and "Terms: " not in page.text
+            page = client.get(f"/run/old/tasks/{episode.task_id}")
+            assert '<h2 id="check">Check</h2>' in page.text and "Own side" not in page.text
+        token = re.search(r'name="csrf" value="([0-9a-f]+)"', client.get("/run/old/play").text)
+        assert token
+        fields = {"csrf": token[1], "task": episode.task_id, "role": "0", "opponent": "partner", "name": "kim"}
+        answer = client.post("/run/old/play", data=fields)
+        assert (answer.status_code, store.counts("play")) == (400, (0, 0))
+        assert "are from before outcomes were declared in terms, and can only be read" in answer.text
+    close_places(places)
 
 
 def test_what_is_stored_now_is_not_retired(where: str) -> None:

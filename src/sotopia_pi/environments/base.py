@@ -76,10 +76,10 @@ class Check(Record):
         """
         changed: dict[str, Any] = {}
         for name, field in type(self).model_fields.items():
-            value, parts = getattr(self, name), get_args(field.annotation)
-            if field.annotation == Role:
+            value, kind, parts = getattr(self, name), get_origin(field.annotation), get_args(field.annotation)
+            if kind is Literal and set(parts) == {0, 1}:
                 changed[name] = 1 - value
-            elif get_origin(field.annotation) is tuple and len(parts) == 2 and parts[1] is not Ellipsis:
+            elif kind is tuple and len(parts) == 2 and parts[1] is not Ellipsis:
                 changed[name] = value[::-1]
         return self.model_copy(update=changed)
 

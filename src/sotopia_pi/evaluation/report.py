@@ -29,13 +29,17 @@ SCHEMA_VERSION = 1
 
 
 class SampleTurn(NamedTuple):
-    """One turn of a sample. An invalid turn (`valid` false) did nothing; `raw` is what the model wrote."""
+    """One turn of a sample, with its `terms`, "" for none.
+
+    An invalid turn (`valid` false) did nothing; `raw` is what the model wrote.
+    """
 
     speaker: str
     action_type: str
     text: str
     valid: bool = True
     raw: str = ""
+    terms: str = ""
 
 
 @dataclass(frozen=True)

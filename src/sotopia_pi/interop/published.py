@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sotopia_pi.episodes.records import SILENT, ActionType, Episode, StopReason, Turn
+from sotopia_pi.episodes.records import ActionType, Episode, StopReason, Turn
 from sotopia_pi.episodes.terms import terms_of
 from sotopia_pi.interop import fields
 from sotopia_pi.interop.context import ENVIRONMENT, Context, read_background
@@ -111,10 +111,7 @@ def _retired(value: Mapping[str, Any], turns: Sequence[Turn]) -> bool:
 
 def _declarable(scenario: Scenario, turn: Turn) -> bool:
     """Whether a turn declares nothing, or terms that its scenario knows."""
-    action = turn.action
-    if action.terms is None:
-        return True
-    return action.type not in SILENT and terms_of(scenario, turn.role, action.terms) is not None
+    return turn.action.terms is None or terms_of(scenario, turn.role, turn.action) is not None
 
 
 def _reasoning(record: Mapping[str, Any]) -> str:
