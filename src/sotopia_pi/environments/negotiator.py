@@ -119,8 +119,10 @@ def _proposal(
     worths: dict[T, float] = _worths(env, side)
     if not worths:
         return None
-    demand = min(talk.demand, max(worths.values()))
-    enough = [terms for terms, worth in worths.items() if worth >= demand - _EPSILON]
+    others = [terms for terms, worth in worths.items() if terms not in talk.own and worth >= style.floor]
+    left = others if others and style.moves and rng.random() < style.moves else list(worths)
+    demand = min(talk.demand, max(worths[terms] for terms in left))
+    enough = [terms for terms in left if worths[terms] >= demand - _EPSILON]
     liked = env.appeal(side, heard)
     return max(enough, key=lambda terms: (round(liked(terms), 6), rng.random()))
 

@@ -65,11 +65,6 @@ class PriceSide:
     target: float
     listed: float
 
-    @property
-    def step(self) -> int:
-        """What a script's amounts are multiples of."""
-        return 5 if self.listed < 100 else 10
-
 
 class PriceCheck(base.CheckOf[PriceSide]):
     """Role `seller` sells `item` to the other. `limits` and `targets` are per role, in dollars."""
@@ -186,8 +181,9 @@ class Price(base.Environment[PriceCheck, PriceSide, float]):
         """Round amounts from the limit to the target, and a little beyond."""
         beyond = side.target + 0.25 * (side.target - side.limit)
         low, high = sorted((side.limit, beyond))
-        first, last = max(1, ceil(low / side.step)), floor(high / side.step)
-        return tuple(float(side.step * n) for n in range(first, last + 1)) or (side.limit,)
+        step = 1 if side.listed < 60 else 2 if side.listed < 150 else 5
+        first, last = max(1, ceil(low / step)), floor(high / step)
+        return tuple(float(step * n) for n in range(first, last + 1)) or (side.limit,)
 
     def fills(self, side: PriceSide) -> dict[str, str]:
         """The item."""
