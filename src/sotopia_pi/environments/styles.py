@@ -109,7 +109,7 @@ EXPERTS = _table("""
     steady   1-1.1   .25-.35 .09-.12   .1          .7       .04-.07 .6-.8   .1     99       1
     settler  .8-.9   .5-.6   .055-.085 .1          .5       .03-.06 .65-.75 .1     99       .7
 """)
-#: Which of them play a kind, within 0.5 GOAL of the best; other kinds are played by all. In bargains and divisions it is
+#: Which of them play a kind, within 0.5 GOAL of the best; other kinds are played by all. Bargains and divisions have
 #: one that seldom says the same twice and agrees soon: small models copy what stands before them, and turns cost.
 BEST: dict[str, tuple[str, ...]] = {
     "division": ("settler",),
