@@ -181,7 +181,7 @@ class Price(base.Environment[PriceCheck, PriceSide, float]):
         """Round amounts from the limit to the target, and a little beyond."""
         beyond = side.target + 0.25 * (side.target - side.limit)
         low, high = sorted((side.limit, beyond))
-        step = 1 if side.listed < 60 else 2 if side.listed < 150 else 5
+        step = 5 if side.listed < 100 else 10
         first, last = max(1, ceil(low / step)), floor(high / step)
         return tuple(float(step * n) for n in range(first, last + 1)) or (side.limit,)
 
