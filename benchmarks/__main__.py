@@ -1,7 +1,7 @@
 """What the hot paths cost on this machine, each against its plain alternative in the same run.
 
 python -m benchmarks [NAME …]      startup, episodes, generation, training, peer, view;
-                                   rating, scale, preparation, gpu, exploits only when they are named
+                                   rating, scale, preparation, gpu, exploits, variety only when they are named
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from benchmarks.preparation import preparation
 from benchmarks.rating import rating
 from benchmarks.scale import scale
 from benchmarks.training import training
+from benchmarks.variety import variety
 from benchmarks.view import view
 
 WEIGHTS = "smollm2-135m"
@@ -124,9 +125,10 @@ BENCHMARKS: dict[str, Callable[[], list[tuple[str, str]]]] = {
     "preparation": preparation,
     "gpu": gpu,
     "exploits": exploits,
+    "variety": variety,
 }
 #: What takes too long to be done with all the others, or needs a GPU.
-ON_REQUEST = ("rating", "scale", "preparation", "gpu", "exploits")
+ON_REQUEST = ("rating", "scale", "preparation", "gpu", "exploits", "variety")
 
 
 def main(names: list[str]) -> None:

@@ -47,7 +47,7 @@ def make(folder: Path, episodes: int, seed: int = 1) -> None:
         draw = random.Random(seed)
         plays = sorted(_plays(draw, ids, episodes), key=lambda play: str(play[0]))
         connection.executemany("INSERT INTO episodes VALUES (?,?,?,?,?,?,?,?,?)", plays)
-        connection.executemany("INSERT INTO turns VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)", _turns(draw, plays))
+        connection.executemany("INSERT INTO turns VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)", _turns(draw, plays))
         connection.executemany("INSERT INTO ratings VALUES (?,?,?,?,?,?,?,?)", _ratings(draw, plays))
 
 
@@ -79,7 +79,9 @@ def _turns(draw: random.Random, plays: list[Row]) -> Iterator[Row]:
             valid = draw.random() > 0.03
             kind, said = ("speak", " ".join(words)) if valid else ("none", "")
             raw, cause = (None, None) if valid else (" ".join(words), "no JSON")
-            yield play[0], number, number % 2, kind, said, raw, valid, False, 400 + 40 * number, 380, 30, 0.0001, cause
+            terms = f"${10 + number}" if valid else None
+            row = (play[0], number, number % 2, kind, said, raw, valid, False, 400 + 40 * number, 380, 30, 0.0001)
+            yield *row, cause, terms
 
 
 def _ratings(draw: random.Random, plays: list[Row]) -> Iterator[Row]:
@@ -88,12 +90,12 @@ def _ratings(draw: random.Random, plays: list[Row]) -> Iterator[Row]:
             continue
         for role in (0, 1):
             goal = round(draw.betavariate(2, 2) * 10, 2)
-            outcome = json.dumps({"deal": goal > 3, "price": 10 + goal})
+            outcome = json.dumps({"deal": goal > 3, "terms": f"${10 + goal:.2f}", "within": True, "joint": 1.0})
+            reasons = json.dumps({"goal": "The price that was agreed on."})
+            yield play[0], role, "verifier", 0, json.dumps({"goal": goal}), reasons, outcome, None
             if draw.random() < 0.03:
-                yield play[0], role, "verifier", 0, "{}", "{}", None, "undecided: two offers stand"
-            else:
-                reasons = json.dumps({"goal": "The price that was agreed on."})
-                yield play[0], role, "verifier", 0, json.dumps({"goal": goal}), reasons, outcome, None
+                yield play[0], role, JUDGE, 0, "{}", "{}", None, "judge reply, broken JSON: made up"
+                continue
             scores = {name: draw.randint(low, high) for name, (low, high) in DIMENSIONS.items()}
             scores["goal"] = min(10, max(0, round(goal + draw.gauss(0, 2))))
             reasons = json.dumps(dict.fromkeys(scores, "What was said shows it. " * 3))

@@ -22,7 +22,7 @@ HOSTILE = "<script>alert(1)</script>\u202e"
 TASKS = [price_task(number=number) for number in range(8)]
 #: bc is 1 above base, but 4 below on the first task and 5 above on the second; the judge adds 1 for bc.
 PLANTED = {0: -4.0, 1: 5.0}
-FAILED, UNDECIDED = ("bc", 2, 0, 0), ("base", 3, 1, 1)
+FAILED, UNRATED = ("bc", 2, 0, 0), ("base", 3, 1, 1)
 REPEATS = 2
 
 
@@ -47,7 +47,7 @@ def results() -> list[Result]:
     for policy in ("base", "bc"):
         for number, role, repeat in plays(policy):
             at = (policy, number, role, repeat)
-            failure = {FAILED: "episode: server down", UNDECIDED: "undecided: two prices"}.get(at)
+            failure = {FAILED: "episode: server down", UNRATED: "no reply"}.get(at)
             task = TASKS[number]
             scores = {} if failure else {"goal": goal(*at)}
             names = (policy, "partner", "test", "price", task.scenario.id, task.id)
@@ -64,7 +64,7 @@ def filled(store: Store, policies: Mapping[str, str], said: str = "Twelve dollar
             at = (policy, number, role, repeat)
             key = f"{name}-{number}-{role}-{repeat}"
             players = (name, "partner") if role == 0 else ("partner", name)
-            talk = [turn(0, said), turn(1, "No, thank you very much.")]
+            talk = [turn(0, said, terms="$12"), turn(1, "No, thank you very much.")]
             more = {"stage": f"evaluate/{name}", "players": players, "repeat": repeat}
             if at == FAILED:
                 lost = episode(TASKS[number], [], key, **more, stop_reason=None, failure="server down")
@@ -73,8 +73,8 @@ def filled(store: Store, policies: Mapping[str, str], said: str = "Twelve dollar
             score = goal(*at)
             reasons = {"goal": f"Because of {said}"}
             verdict = Rating(episode=key, role=role, rater="verifier", scores={"goal": score}, reasons=reasons)
-            if at == UNDECIDED:
-                verdict = Rating(episode=key, role=role, rater="verifier", failure="undecided: two prices")
+            if at == UNRATED:
+                verdict = Rating(episode=key, role=role, rater="verifier", failure="no reply")
             judged = Rating(
                 episode=key, role=role, rater=JUDGE,
                 scores={"goal": min(10.0, score + (policy == "bc")), "secret": -1.0 * number}, reasons=reasons,

@@ -7,7 +7,7 @@ from pathlib import Path
 from support import CAST, PRICE, episode, price_task, turn
 
 from sotopia_pi import config as configuration
-from sotopia_pi.episodes.records import ActionType, Usage
+from sotopia_pi.episodes.records import ActionType, StopReason, Usage
 from sotopia_pi.ratings.records import DIMENSIONS, Rating
 from sotopia_pi.rundir import CONFIG, DATABASE
 from sotopia_pi.store import Store
@@ -24,7 +24,7 @@ OPEN = SocialTask(
     scenario=Scenario(
         situation="Two neighbours meet at a fence. " + HOSTILE,
         goals=("Ask for the ladder.", "Keep the ladder."),
-        kind="favour",
+        kind="neighbours",
         source="test",
     ),
     characters=CAST,
@@ -38,37 +38,51 @@ def run_directory(folder: Path) -> Path:
     (folder / CONFIG).write_text(configuration.to_toml(configuration.load(None)), encoding="utf-8")
     usage = Usage(prompt=400, cached=380, completion=21, cost=0.002)
     talk = [
-        turn(0, "Eighteen dollars for this lamp.", raw='Sure: {"action_type": "speak"}', usage=usage),
-        turn(1, "smiles", ActionType.NON_VERBAL),
         turn(0, "", ActionType.NONE, valid=False, raw="I do not know JSON"),
-        turn(1, "Deal.", usage=usage),
+        turn(1, "smiles", ActionType.NON_VERBAL),
+        turn(0, "Eighteen for this lamp.", terms="$18", raw='Sure: {"action_type": "speak"}', usage=usage),
+        turn(1, "Deal.", terms="$18", usage=usage),
     ]
     scores = dict.fromkeys(DIMENSIONS, 1.0) | {"goal": 6.0}
     reasons = {"goal": "The judge's reason.", "secret": "Kept."}
 
     def rated(key: str, goal: float) -> list[Rating]:
-        outcome = {"deal": True, "price": 18, "shares": [{"fig": 2, "nut": 0}, {"fig": 0, "nut": 3}]}
+        outcome = {"deal": True, "terms": "$18", "within": True, "joint": 1.0}
         return [
             Rating(episode=key, role=0, rater="verifier", scores={"goal": goal}, outcome=outcome),
-            Rating(episode=key, role=1, rater="verifier", failure="undecided: two prices"),
-            *(Rating(episode=key, role=r, rater=JUDGE, scores=scores, reasons=reasons) for r in (0, 1)),
+            Rating(episode=key, role=1, rater="verifier", scores={"goal": goal - 2}, outcome=outcome),
+            Rating(episode=key, role=0, rater=JUDGE, scores=scores, reasons=reasons),
+            Rating(episode=key, role=1, rater=JUDGE, failure="no readable reply"),
         ]
 
-    bc = "evaluate/bc"
+    bc, agreed = "evaluate/bc", StopReason.AGREED
     bad = [turn(0, HOSTILE), turn(1, FLOOD), turn(0, "bye", ActionType.LEAVE)]
     with Store.open(folder / DATABASE) as store:
         store.add_tasks("test", [STRANGERS, FRIENDS])
         store.add_tasks("train", [OPEN])
         entries = [
             (
-                episode(STRANGERS, talk, "e1", stage="evaluate/bc", players=("bc", "partner"), seconds=61.0),
+                episode(STRANGERS, talk, "e1", stage=bc, players=("bc", "partner"), seconds=61.0, stop_reason=agreed),
                 rated("e1", 8),
             ),
-            (episode(FRIENDS, talk, "e2", stage="evaluate/base", players=("base", "partner")), rated("e2", 3)),
+            (
+                episode(FRIENDS, talk, "e2", stage="evaluate/base", players=("base", "partner"), stop_reason=agreed),
+                rated("e2", 3),
+            ),
             (episode(OPEN, bad, "e3", players=("bc", HOSTILE[:60])), []),
-            (episode(FRIENDS, talk[:1], "e4", stop_reason=None, failure=f"server down {HOSTILE}"), []),
+            (episode(FRIENDS, talk[2:3], "e4", stop_reason=None, failure=f"server down {HOSTILE}"), []),
             (episode(FRIENDS, [], "e5", players=("human:Kim", "base"), stage="play/1"), []),
-            (episode(STRANGERS, talk, "e6", stage=bc, players=("partner", "bc"), stop_reason="limit"), []),
+            (
+                episode(
+                    STRANGERS,
+                    [*talk[:3], turn(1, "No.")],
+                    "e6",
+                    stage=bc,
+                    players=("partner", "bc"),
+                    stop_reason="limit",
+                ),
+                [],
+            ),
         ]
         store.add_episodes(entries)
         store.finish_stage("train/bc", {"curve": [{"step": 1, "loss": 2.0}, {"step": 2, "loss": 1.0}], "seconds": 3})

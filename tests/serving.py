@@ -16,7 +16,7 @@ from urllib.request import Request, urlopen
 from aiohttp import web
 
 from sotopia_pi.config import EndpointConfig
-from sotopia_pi.episodes.records import ACTION_SCHEMA
+from sotopia_pi.episodes.records import action_schema
 from sotopia_pi.models.mockserver import Behaviour, MockServer
 from sotopia_pi.models.protocol import Completion, JsonSchema, Message, Sampling
 from sotopia_pi.models.remote.client import RemoteModel
@@ -28,6 +28,8 @@ from sotopia_pi.models.remote.spec import parse_spec
 HELLO = [Message(role="system", content="You are Ada."), Message(role="user", content="Turn 1. You begin.")]
 #: Waits so short that a test with real connections does not notice them.
 QUICK = Backoff(0.001, 0.01)
+#: What a reply must look like in an open scenario.
+ACTION = action_schema()
 #: The response format of a reply that is one JSON object.
 JSON = {"type": "json_object"}
 
@@ -127,7 +129,7 @@ SAMPLING = Sampling(0.7, 0.9, 50)
 def ask(
     model: RemoteModel,
     messages: Sequence[Message] = HELLO,
-    schema: JsonSchema | None = ACTION_SCHEMA,
+    schema: JsonSchema | None = ACTION,
     sampling: Sampling = SAMPLING,
 ) -> Completion:
     """One completion."""

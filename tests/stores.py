@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from sqlalchemy import create_engine, make_url, text
 
+from sotopia_pi.environments.price import PriceCheck
 from sotopia_pi.episodes.records import NOTHING, Action, ActionType, Episode, StopReason, Turn, Usage
 from sotopia_pi.ratings.records import Rating
-from sotopia_pi.world.checks import PriceCheck
 from sotopia_pi.world.records import Character, Relationship, Scenario, SocialTask
 
 POSTGRES = os.environ.get("SOTOPIA_PI_TEST_POSTGRES")
@@ -55,7 +55,7 @@ TASK = task()
 
 def episode(key: str, *, stage: str = "collect", turns: tuple[Turn, ...] | None = None, **fields: Any) -> Episode:
     """An episode of `TASK`; one of its turns is no valid reply, another says nothing."""
-    said = Action(type=ActionType.SPEAK, argument="Fifteen?")
+    said = Action(type=ActionType.SPEAK, argument="15?", terms="$15")
     if turns is None:
         turns = (
             Turn(role=0, action=said, raw=said.to_json(), usage=Usage(prompt=90, cached=80, completion=12)),
@@ -71,7 +71,7 @@ def episode(key: str, *, stage: str = "collect", turns: tuple[Turn, ...] | None 
 
 def rating(key: str, role: int = 0, rater: str = "verifier", goal: float = 7.0) -> Rating:
     """A rating of the episode `key`."""
-    return Rating(episode=key, role=role, rater=rater, scores={"goal": goal}, outcome={"price": 15.0})
+    return Rating(episode=key, role=role, rater=rater, scores={"goal": goal}, outcome={"deal": True})
 
 
 @contextmanager

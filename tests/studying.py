@@ -39,8 +39,8 @@ def key_of(number: int) -> str:
 def played(number: int, stage: str = "evaluate/secretpolicy") -> Episode:
     """A short completed episode."""
     said = (
-        turn(0, f"Would you take eighteen for lamp {number}?"),
-        turn(1, "Fifteen, and it is a deal.", raw="secretstage raw words", valid=True),
+        turn(0, f"Would you take eighteen for lamp {number}?", terms="$18"),
+        turn(1, "It is a deal.", terms="$18", raw="secretstage raw words", valid=True),
     )
     return episode(
         price_task(number=number), said, key_of(number), stage=stage, players=("secretpolicy", "secretpartner")

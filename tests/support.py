@@ -11,9 +11,10 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
+from sotopia_pi.environments.price import PriceCheck
 from sotopia_pi.episodes.records import Action, ActionType, Episode, StopReason, Turn
-from sotopia_pi.world.checks import PriceCheck
 from sotopia_pi.world.records import Character, Relationship, Scenario, SocialTask
+from sotopia_pi.world.verified import generate
 
 PRICE = PriceCheck(item="lamp", seller=0, limits=(10, 20), targets=(18, 12), listed=19)
 
@@ -52,9 +53,22 @@ def price_task(relationship: Relationship = Relationship.STRANGER, number: int =
     return SocialTask(scenario=scenario, characters=CAST)
 
 
-def turn(role: int, argument: str, kind: ActionType = ActionType.SPEAK, **fields: Any) -> Turn:
-    """A turn that says `argument`."""
-    action = Action(type=kind, argument=argument)
+def task_of(kind: str, number: int = 0) -> SocialTask:
+    """A task of a verified kind, as it is drawn."""
+    return SocialTask(scenario=generate(kind, "test", number + 1, 1)[number], characters=CAST)
+
+
+def open_task() -> SocialTask:
+    """A task that no program can rate."""
+    scenario = Scenario(situation="A quiet train.", goals=("Talk.", "Read."), kind="open", source="test")
+    return SocialTask(scenario=scenario, characters=CAST)
+
+
+def turn(
+    role: int, argument: str, kind: ActionType = ActionType.SPEAK, terms: str | None = None, **fields: Any
+) -> Turn:
+    """A turn that says `argument` and declares `terms`."""
+    action = Action(type=kind, argument=argument, terms=terms)
     return Turn(role=role, action=action, raw=fields.pop("raw", action.to_json()), **fields)
 
 

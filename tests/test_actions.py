@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sotopia_pi.episodes.records import Action, ActionError, ActionType, parse_action
+from sotopia_pi.environments import kinds
+from sotopia_pi.episodes.records import Action, ActionError, ActionType, action_schema, parse_action
 from sotopia_pi.models.jsontext import json_object_end
 
 SPEAK = Action(type=ActionType.SPEAK, argument='Hello {you}, "friend"')
@@ -112,6 +113,30 @@ def test_canonical_reply_round_trip(kind: ActionType, argument: str) -> None:
     action = Action(type=kind, argument=argument)
     assert parse_action(action.to_json()) == action
     assert parse_action(f"Well: {action.to_json()} }} {{") == action
+
+
+@given(ARGUMENTS, ARGUMENTS)
+def test_terms_are_part_of_the_canonical_reply(argument: str, terms: str) -> None:
+    action = Action(type=ActionType.SPEAK, argument=argument, terms=terms)
+    assert list(json.loads(action.to_json())) == ["action_type", "argument", "terms"]
+    assert parse_action(action.to_json(), declare=lambda value, words: str(value)) == action
+    assert parse_action(action.to_json()) == action.model_copy(update={"terms": None})
+
+
+def test_where_no_terms_are_asked_for_they_are_a_key_like_any_other() -> None:
+    twice = '{"action_type": "speak", "argument": "Hi", "terms": {"a": [1]}, "terms": 2}'
+    assert parse_action(twice) == Action(type=ActionType.SPEAK, argument="Hi")
+    with pytest.raises(ActionError, match='"terms" stands twice in the object'):
+        parse_action(twice, declare=lambda value, words: None)
+
+
+@pytest.mark.parametrize("kind", [None, *kinds()])
+def test_a_schema_asks_for_what_is_read(kind: str | None) -> None:
+    named, schema = action_schema(kind).name, action_schema(kind).schema
+    assert named == ("action" if kind is None else f"action_{kind}")
+    keys = ["action_type", "argument", *(["terms"] if kind else [])]
+    assert list(schema["properties"]) == schema["required"] == keys
+    assert schema["additionalProperties"] is False
 
 
 @given(OBJECTS, st.text(), st.text().filter(lambda text: "{" not in text), st.booleans())

@@ -134,7 +134,7 @@ def test_the_gap_is_followed_from_base_to_the_last_policy(tmp_path: Path) -> Non
     kind = {"method": "bc", "select": {"k": 1}}
     rounds = [{"name": "bc", **kind}, {"name": "bc+sr", "parent": "bc", **kind, "method": "sr"}]
     config = parse({"rounds": rounds, "world": {"test": {"division": 12}}}, "test")
-    styles = {"base": "quick", "bc": "fair", "bc+sr": "prying", "partner": "steady"}
+    styles = {"base": "blunt", "bc": "fair", "bc+sr": "tester", "partner": "stable"}
     with Run.open(tmp_path / "run", config, quiet=True) as run:
         prepare_tasks(run)
         for policy in ("base", "bc", "bc+sr"):

@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from support import CAST, price_task
 
 from sotopia_pi.cli.main import main
 from sotopia_pi.rundir import Run
 from sotopia_pi.world import cast, starter_world
+from sotopia_pi.world.records import RETIRED, Scenario, SocialTask
 
 CONFIG = """
 name = "bench"
@@ -86,6 +88,18 @@ def test_what_cannot_be_done_is_said_before_anything_is_played(
 ) -> None:
     assert evaluate(folder, *options) != 0
     assert complaint in capsys.readouterr().err
+
+
+def test_tasks_of_an_earlier_version_are_not_played(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    old = price_task().scenario.model_dump() | {"kind": "fact", "check": {"kind": "fact", "subjects": ["a", "b"]}}
+    task = SocialTask(scenario=Scenario.model_validate(old, context=RETIRED), characters=CAST)
+    with Run.open(folder, quiet=True) as run:
+        run.store.add_tasks("test", [task])
+    assert evaluate(folder, "--policy", "fake:", "--tasks", "test", "--quiet") != 0
+    error = capsys.readouterr().err
+    assert "can be read and not played. Start a new run." in error
+    assert error.count("\n") == 1
+    assert stored(folder, "benchmark/test/fake:/scripted:partner") == []
 
 
 def test_tasks_that_were_not_imported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

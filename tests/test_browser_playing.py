@@ -10,10 +10,13 @@ from typing import Any
 
 import pytest
 from browser import check_accessible, check_fits_a_phone, expect, served
+from support import task_of
 from test_playing_pages import GOALS, SECRETS, lamp, new_run, stored
 
 from sotopia_pi.cli.main import main
+from sotopia_pi.environments import kinds
 from sotopia_pi.models.fake import FakeModel
+from sotopia_pi.rundir import Run
 from sotopia_pi.store import Store
 from sotopia_pi.studies.invitations import find
 from sotopia_pi.web.app import application
@@ -32,8 +35,8 @@ def site(folder: Path) -> Iterator[str]:
         close_places(places)
 
 
-def begin(page: Any, address: str, opponent: str, role: str = "0") -> None:
-    page.goto(f"{address}/run/small/play?task={lamp().id}")
+def begin(page: Any, address: str, opponent: str, role: str = "0", task: str = lamp().id) -> None:
+    page.goto(f"{address}/run/small/play?task={task}")
     page.get_by_label("Your role").select_option(role)
     page.get_by_label("Play with").select_option(opponent)
     page.get_by_label("Your pseudonym").fill("kim")
@@ -79,6 +82,57 @@ def test_a_person_plays_a_task_to_the_end(page: Any, tmp_path: Path, role: int) 
     assert episode.completed
     assert episode.players[role] == "human:kim"
     assert episode.turns[role].action.argument == "How about $15?"
+
+
+@pytest.mark.parametrize("scripts", [True, False])
+def test_terms_are_picked_and_accepted(
+    browser: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scripts: bool
+) -> None:
+    offer = '{"action_type": "speak", "argument": "I could pay 14.", "terms": "$14"}'
+    monkeypatch.setattr(FakeModel, "_text", lambda *_: offer)
+    folder = new_run(tmp_path)
+    context = browser.new_context(java_script_enabled=scripts)
+    page = context.new_page()
+    with site(folder) as address:
+        begin(page, address, "base")
+        price = page.get_by_label("Price for the lamp in $")
+        page.get_by_label("Your words").fill("No less.")
+        price.fill("900")
+        page.get_by_role("button", name="Send").click()
+        page.get_by_text("These terms cannot be declared: the amount must be between").wait_for()
+        expect(price).to_have_value("900")
+        price.fill("16")
+        price.press("Enter")  # sends, and accepts nothing
+        expect(page.locator(".talk .terms")).to_have_text(["Terms: $16", "Terms: $14"])
+        expect(price).to_have_value("")
+        if scripts:
+            check_accessible(page)
+            check_fits_a_phone(page)
+        price.focus()
+        price.press("Enter")  # still nothing
+        page.get_by_text("There are no words").wait_for()
+        page.get_by_role("button", name="Accept $14").click()
+        page.get_by_text("You agreed.", exact=True).wait_for()
+        if scripts:
+            check_accessible(page)
+            check_fits_a_phone(page)
+    context.close()
+    (episode,) = stored(folder)
+    assert [turn.action.terms for turn in episode.turns] == ["$16", "$14", "$14"]
+    assert [turn.action.argument for turn in episode.turns] == ["No less.", "I could pay 14.", "Agreed."]
+
+
+def test_the_forms_of_all_kinds_are_accessible_and_fit_a_phone(page: Any, tmp_path: Path) -> None:
+    folder = new_run(tmp_path)
+    tasks = [task_of(kind) for kind in kinds()]
+    with Run.open(folder, quiet=True) as run:
+        run.store.add_tasks("kinds", tasks)
+    with site(folder) as address:
+        for task in tasks:
+            begin(page, address, "base", task=task.id)
+            page.get_by_role("group", name="Your terms").wait_for()
+            check_accessible(page)
+            check_fits_a_phone(page)
 
 
 def test_choosing_is_accessible_and_says_what_is_wrong(page: Any, tmp_path: Path) -> None:

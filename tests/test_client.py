@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from serving import HELLO, SAMPLING, Clock, ask, client, serving
 
-from sotopia_pi.episodes.records import ACTION_SCHEMA, parse_action
+from sotopia_pi.episodes.records import action_schema, parse_action
 from sotopia_pi.errors import ModelError, ServiceError
 from sotopia_pi.models.mockserver import MockServer
 from sotopia_pi.models.protocol import Completion, Message
@@ -19,7 +19,7 @@ from sotopia_pi.models.remote.prices import Price
 
 def ask_many(model: RemoteModel, count: int) -> list[Completion]:
     async def many() -> list[Completion]:
-        calls = (model.complete(HELLO, SAMPLING, i, f"c{i}", schema=ACTION_SCHEMA) for i in range(count))
+        calls = (model.complete(HELLO, SAMPLING, i, f"c{i}", schema=action_schema()) for i in range(count))
         return await asyncio.gather(*calls)
 
     return asyncio.run(many())
@@ -40,7 +40,7 @@ def test_a_reply_with_its_tokens_and_cost() -> None:
     body = server.bodies[0]
     assert (body["model"], body["temperature"], body["top_p"], body["max_tokens"]) == ("mock", 0.7, 0.9, 50)
     assert body["messages"] == HELLO and 0 <= body["seed"] < 2**31
-    assert body["response_format"]["json_schema"]["schema"] == ACTION_SCHEMA.schema
+    assert body["response_format"]["json_schema"]["schema"] == action_schema().schema
 
 
 def test_without_a_price_the_cost_is_not_known() -> None:

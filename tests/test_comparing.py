@@ -51,7 +51,7 @@ def test_the_default_is_the_reports_comparison(client):
 
 def test_failures_and_roles_without_a_counterpart_are_counted(client):
     text = read(client, "/run/one/compare")
-    # bc: 32 roles, one episode failed, one met base's undecided one, one that base has not played.
+    # bc: 32 roles, one episode failed, one met base's unrated one, one that base has not played.
     assert re.search(r"bc 32 31 97 % 29 91 % 2 6\.2 % 1 3\.1 % 0 0 ", text)
     assert re.search(r"base 31 30 97 % 29 94 % 1 3\.2 % 0 1 3\.2 % 0 ", text)
     assert "bc: n 31, mean" in text
@@ -133,8 +133,8 @@ def test_a_failed_episode_stands_beside_the_other_with_its_cause(client):
     assert "No turn was played." in text
     alone = read(client, f"/run/one/compare/{TASKS[7].id}?a=bc&b=base&role=0&repeat=1")
     assert "base has not played this role and repeat." in alone
-    undecided = read(client, f"/run/one/compare/{TASKS[3].id}?a=bc&b=base&role=1&repeat=1")
-    assert "No rating: undecided: two prices" in undecided
+    unrated = read(client, f"/run/one/compare/{TASKS[3].id}?a=bc&b=base&role=1&repeat=1")
+    assert "No rating: no reply" in unrated
 
 
 def test_agreement_is_the_reports_audit(client):

@@ -35,7 +35,6 @@ SR = {"name": "bc+sr", "method": "sr", "parent": "bc"}
         ({"evaluation": {"sampling": {"top_p": 2}}}, "evaluation.sampling.top_p: Input should be less"),
         ({"rounds": [{**BC, "train": {"batch": 3}}]}, "rounds.0.train: batch (3) must be a multiple of"),
         ({"training": {"micro_batch": 3}}, "training: batch (8) must be a multiple of micro_batch (3)"),
-        ({"world": {"train": {"prices": 1}}}, "world.train.prices"),
         ({"world": {"test": {"price": -1}}}, "world.test.price: Input should be greater than or equal to 0"),
         ({"seed": "one"}, "seed: Input should be a valid integer"),
         ({"sampling": {"temperature": float("inf")}}, "sampling.temperature is inf; give a finite number"),
@@ -70,7 +69,7 @@ def test_set_takes_types_lists_and_texts() -> None:
             "training.epochs=3",
             "rounds.0.repeats=2",
             'rounds.1.select={rule="threshold", at_least=6}',
-            "world.train={price=1, fact=2}",
+            "world.train={price=1, favour=2}",
             "world.test.meeting=4",
             "models.policy=/models/my model",
             "models.partner=scripted:partner",
@@ -81,7 +80,7 @@ def test_set_takes_types_lists_and_texts() -> None:
     )
     assert (config.training.epochs, config.rounds[0].repeats, config.seed) == (3, 2, 5)
     assert config.rounds[1].select == {"rule": "threshold", "at_least": 6}
-    assert config.world.train == {"price": 1, "fact": 2}
+    assert config.world.train == {"price": 1, "favour": 2}
     assert config.world.test["meeting"] == 4
     assert config.models.policy == "/models/my model"
     assert config.training.lora_targets == ("q_proj", "v_proj")
@@ -158,7 +157,7 @@ CONFIGS = st.builds(
     Config,
     seed=WHOLE,
     world=st.fixed_dictionaries(
-        {"train": st.dictionaries(st.sampled_from(["price", "fact"]), st.integers(0, 99))},
+        {"train": st.dictionaries(st.sampled_from(["price", "favour"]), st.integers(0, 99))},
         optional={"characters": TEXT, "train_tasks": TEXT},
     ),
     models=st.fixed_dictionaries({}, optional={"policy": TEXT, "prompts": TEXT}),

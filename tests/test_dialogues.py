@@ -11,12 +11,15 @@ import pytest
 from dialogue_files import DEALS, TRANSCRIPT, bargain, camp, files, write_json, write_rows
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sotopia_files import DATA
 
 from sotopia_pi.cli.data import DIALOGUES
 from sotopia_pi.cli.main import main
 from sotopia_pi.episodes.records import ActionType, Episode
+from sotopia_pi.episodes.terms import heard
 from sotopia_pi.interop.dialogues import FORMATS, import_dialogues
 from sotopia_pi.interop.dialogues.listing import read_list
+from sotopia_pi.interop.dialogues.records import Dialogue
 from sotopia_pi.interop.problems import RecordError
 from sotopia_pi.ratings.records import Rating
 from sotopia_pi.ratings.verifier import verify
@@ -33,7 +36,7 @@ PRIVATE = {
     "casino": ("food 5, water 4, firewood 3", "water 5, food 4, firewood 3"),
     "persuasion": ("Bring the other person to give", "decide for yourself whether"),
 }
-#: How many dialogues the files hold, and GOAL of both roles of the first one; None where it is undecided.
+#: How many dialogues the files hold, and GOAL of both roles of the first one; None where the data do not tell it.
 TOLD = {
     "transcript": (1, (9.0, 8.0)),
     "dealornodeal": (2, (9.0, 7.0)),
@@ -91,7 +94,7 @@ def test_outcomes_are_what_the_files_say(kind: str, store: Store, tmp_path: Path
     assert (report.stored["import/people"], report.problems, len(found)) == (count, [], count)
     task, episode, ratings = found[0]
     assert episode.players == ("human:people", "human:people") and episode.completed
-    assert {rating.rater for rating in ratings.values()} == {"outcome"}
+    assert {rating.rater for rating in ratings.values()} == {"verifier" if kind == "dealornodeal" else "outcome"}
     for role, goal in enumerate(goals):
         assert ratings[role].scores.get("goal") == (None if goal is None else pytest.approx(goal))
         assert (ratings[role].failure is None) == (goal is not None)
@@ -137,20 +140,58 @@ def test_both_sides_of_a_deal_are_one_dialogue(store: Store, tmp_path: Path) -> 
     task, episode, ratings = stored(store, "import/deals")[0]
     said = [(turn.role, turn.action.argument) for turn in episode.turns]
     assert said[:2] == [(0, "may i have the hats and a book?"), (1, "then the rest is mine.")]
-    assert (episode.turns[-1].role, episode.turns[-1].action.type) == (1, ActionType.LEAVE)
-    assert ratings[0].outcome == {
-        "deal": True,
-        "shares": [{"book": 1, "hat": 2, "ball": 0}, {"book": 1, "hat": 0, "ball": 1}],
-    }
-    assert {verify(task, episode)[0].rater} == {"verifier"}  # the task can be played and verified
-    _, _, none = stored(store, "import/deals")[1]
+    forms = [(turn.role, turn.action.argument, turn.action.terms) for turn in episode.turns[-2:]]
+    assert forms == [
+        (1, "fills in the form: 1 book and 1 ball for me and the rest for you", "1 book, 1 ball"),
+        (0, "fills in the form: 1 book and 2 hats for me and the rest for you", "1 book, 2 hats"),
+    ]
+    assert episode.stop_reason == "agreed" and all(turn.action.terms is None for turn in episode.turns[:-2])
+    assert ratings[0].outcome == {"deal": True, "terms": "1 book, 2 hats", "within": True, "joint": 16 / 18}
+    assert tuple(ratings.values()) == verify(task, episode)
+    _, gave_up, none = stored(store, "import/deals")[1]
+    assert (gave_up.stop_reason, gave_up.turns[-1].role) == ("left", 0)
     assert [none[role].scores["goal"] for role in (0, 1)] == [0.0, 0.0]
+
+
+COUNTS, VALUES = (3, 2, 1), ((1, 2, 3), (2, 1, 2))
+NUMBERS = st.tuples(*[st.integers(0, 4)] * 3)
+
+
+@given(NUMBERS, NUMBERS | st.none(), st.integers(0, 1))
+def test_people_agree_exactly_when_their_forms_do(own: Any, other: Any, first: int) -> None:
+    if other is None:  # forms that agree, where there are as many things
+        other = tuple(max(count - mine, 0) for count, mine in zip(COUNTS, own, strict=True))
+    said = [[0, "hello"], [1, "hi"], [0, "deal"], *([[1, "<selection>"]] if first else [[1, "ok"], [0, "<selection>"]])]
+    taken = [list(own), list(other)]
+    value = {"counts": list(COUNTS), "values": [list(side) for side in VALUES], "said": said, "taken": taken}
+    made = FORMATS["dealornodeal"].read(value)
+    episode, ratings = made.episode("e", "import/x", "human:x")
+    fits = tuple(map(sum, zip(own, other, strict=True))) == COUNTS
+    assert (episode.stop_reason == "agreed") == fits
+    assert [turn.role for turn in episode.turns[-2:]] == [first, 1 - first]
+    assert [turn.action.terms for turn in episode.turns[:-2]] == [None] * (len(episode.turns) - 2)
+    for role, share in enumerate((own, other)):
+        worth = sum(value * n for value, n in zip(VALUES[role], share, strict=True))
+        assert ratings[role].scores["goal"] == (worth if fits else 0)
+        assert ratings[role].failure is None and ratings[role].outcome is not None
+    assert_terms_are_named(made)
+
+
+def assert_terms_are_named(made: Dialogue) -> None:
+    """Whatever people declare is told in words as a model would have to tell it."""
+    scenario, before = made.task.scenario, heard(made.task.scenario, made.turns)
+    for place, turn in enumerate(made.turns):
+        if turn.action.terms is not None and scenario.environment and scenario.check:
+            side, terms = scenario.check.side(turn.role), before[place][1]
+            scenario.environment.check_words(side, terms, turn.action.argument, before[:place])
+            assert scenario.environment.write(side, terms) == turn.action.terms
 
 
 def test_a_bargain_is_scored_only_where_there_is_room(store: Store, tmp_path: Path) -> None:
     value = bargain()
     task, episode, ratings = one(store, tmp_path, "craigslist", value)
     assert task.scenario.check is None  # it would tell a role the partner's target
+    assert [turn.action.terms for turn in episode.turns] == [None] * 4
     assert [turn.action.type for turn in episode.turns] == [ActionType.SPEAK] * 2 + [ActionType.ACT] * 2
     assert episode.turns[1].action.argument == "Dry as a bone.\nMake me an offer."
     assert ratings[0].outcome == {"deal": True, "price": 701.0}
@@ -158,7 +199,79 @@ def test_a_bargain_is_scored_only_where_there_is_room(store: Store, tmp_path: Pa
     value["scenario"]["kbs"][1]["personal"]["Target"] = 900
     path = write_json(tmp_path / "more.json", [value])
     import_dialogues(store, [path], "craigslist", "one")
-    assert "undecided: the two targets leave no room" in str(stored(store, "import/one")[1][2][0].failure)
+    _, _, ratings = stored(store, "import/one")[1]
+    assert ratings[0].failure == "not in the data: room between the two targets"
+    assert ratings[0].outcome == {"deal": True, "price": 701.0}
+
+
+@pytest.mark.parametrize(
+    ("agreed", "goals"), [(701.0, (10 * 88 / 240, 10 * 152 / 240)), (613.0, (0.0, 10.0)), (500.0, (0.0, 10.0))]
+)
+def test_an_open_bargain_is_scored_between_the_targets(agreed: float, goals: tuple[float, float]) -> None:
+    made: dict[str, Any] = json.loads(json.dumps(bargain()).replace("701.0", str(agreed)))
+    made["scenario"]["kbs"][0]["personal"]["Target"] = 877.0 - 24
+    ratings = FORMATS["craigslist"].read(made).scores
+    assert [rating.scores["goal"] for rating in ratings] == [pytest.approx(goal) for goal in reversed(goals)]
+
+
+def limited(*events: tuple[int, str, Any], seller: Any = 600, buyer: Any = 800) -> Dialogue:
+    """What is read of a bargain whose sides have limits; agent 0 sells."""
+    value = bargain(events=[{"agent": agent, "action": action, "data": data} for agent, action, data in events])
+    for kb, limit in zip(value["scenario"]["kbs"], (seller, buyer), strict=True):
+        kb["personal"]["Bottomline"] = limit
+    return FORMATS["craigslist"].read(value)
+
+
+HELLO, OFFER = (0, "message", "Hello."), (1, "offer", {"price": 701.0})
+
+
+@pytest.mark.parametrize(
+    ("events", "declared"),
+    [
+        ([OFFER, (0, "accept", None)], ["$701", "$701"]),
+        ([OFFER, (0, "message", "Fine, I take it."), (0, "accept", None)], ["$701", "$701"]),
+        ([OFFER, (1, "message", "So?"), (0, "accept", None)], ["$701", "$701", "$701"]),
+        ([OFFER, (0, "message", "Hm."), (1, "message", "So?"), (0, "accept", None)], ["$701", None, "$701", "$701"]),
+        ([OFFER, (0, "offer", {"price": 701}), (1, "accept", None)], ["$701", "$701"]),
+        ([OFFER, (0, "reject", None), OFFER, (0, "accept", None)], ["$701", None, "$701", "$701"]),
+        ([OFFER, (0, "reject", None), (1, "message", "Pity.")], ["$701", None, None]),
+        ([OFFER, (0, "message", "No."), (0, "quit", None)], ["$701", None, None]),
+        ([OFFER, (1, "accept", None)], ["$701", None]),
+        ([(0, "accept", None), OFFER], [None, "$701"]),
+        ([(1, "offer", {"price": -1}), (0, "accept", None)], [None, None]),
+        ([(1, "offer", {"price": 99_999}), (0, "accept", None)], [None, None]),
+    ],
+    ids=str,
+)
+def test_offers_and_acceptances_are_terms_where_both_have_limits(events: Any, declared: Any) -> None:
+    made = limited(HELLO, *events).until_agreed()
+    episode, ratings = made.episode("e", "import/x", "human:x")
+    assert [turn.action.terms for turn in episode.turns[1:]] == declared
+    deal = declared[-2:] == ["$701", "$701"]
+    assert (episode.stop_reason == "agreed") == deal
+    assert [rating.scores["goal"] for rating in ratings] == ([5.05, 4.95] if deal else [0, 0])
+
+
+def test_a_limit_of_a_bargain_is_told_to_its_own_side() -> None:
+    made = limited(HELLO, OFFER, (0, "accept", None))
+    episode, _ = made.episode("e", "import/x", "human:x")
+    seller, buyer = (json.dumps(example(made.task, episode, role).messages, ensure_ascii=False) for role in (0, 1))
+    assert "Aim for $877. Never go below $600." in seller and "$800" not in seller and "$613" not in seller
+    assert "Aim for $613. Never pay more than $800." in buyer and "$600" not in buyer
+    assert "Terms: $701" in seller and '\\"terms\\": \\"$701\\"' in seller
+
+
+@pytest.mark.parametrize("limits", [{"seller": None}, {"buyer": -1}, {"seller": 800}, {"buyer": 600}, {"seller": 900}])
+def test_a_bargain_without_room_between_limits_is_open(limits: dict[str, Any]) -> None:
+    made = limited(HELLO, OFFER, (0, "accept", None), **limits)
+    assert not made.task.scenario.verified and made.outcome == {"deal": True, "price": 701.0}
+    assert {turn.action.terms for turn in made.turns} == {None}
+
+
+def test_an_acceptance_of_nothing_is_no_deal() -> None:
+    events = [{"agent": 0, "action": "message", "data": "Hi."}, {"agent": 1, "action": "accept", "data": None}]
+    made = FORMATS["craigslist"].read(bargain(events=events, outcome={"reward": 0, "offer": None}))
+    assert made.outcome == {"deal": False} and [score.scores["goal"] for score in made.scores] == [0, 0]
 
 
 NO_PRICE = [-1, -1.0, "-1", 0, 0.001, None, "", "nan", "None"]
@@ -182,9 +295,9 @@ def without_price(place: str, value: Any) -> dict[str, Any]:
     ("place", "untold", "failure"),
     [
         ("listing", "listed at", None),
-        ("seller", "Aim for $877", "undecided: a side has no target price"),
-        ("buyer", "Aim for $613", "undecided: a side has no target price"),
-        ("offer", "offer of", "undecided: an offer was accepted, and its price is not there"),
+        ("seller", "Aim for $877", "not in the data: a target price for both"),
+        ("buyer", "Aim for $613", "not in the data: a target price for both"),
+        ("offer", "offer of", "not in the data: the price of the offer that was accepted"),
     ],
 )
 def test_what_is_no_price_is_told_to_nobody(place: str, untold: str, failure: str | None, value: Any) -> None:
@@ -230,7 +343,44 @@ def test_points_must_be_those_of_the_deal(store: Store, tmp_path: Path) -> None:
     value = camp()
     value["participant_info"]["mturk_agent_1"]["outcomes"]["points_scored"] = 30
     _, _, ratings = one(store, tmp_path, "casino", value)
-    assert ratings[0].failure == "undecided: the data give role 1 30 points and the end of the dialogue 18"
+    assert ratings[0].failure == (
+        "not in the data: points that fit how it ended; role 1 has 30 there, and 18 by the deal"
+    )
+
+
+@given(st.lists(st.tuples(st.integers(0, 1), *[st.integers(0, 3)] * 3), min_size=1, max_size=4), st.booleans())
+def test_campers_agree_exactly_when_a_deal_is_accepted(proposals: Any, accepted: bool) -> None:
+    value = camp()
+    logs = value["chat_logs"][:2]
+    for at, (who, *own) in enumerate(proposals):
+        given_up = dict(zip(("Food", "Water", "Firewood"), own, strict=True))
+        deal = {"issue2youget": given_up, "issue2theyget": {item: 3 - count for item, count in given_up.items()}}
+        agents = [f"mturk_agent_{(2, 1)[role]}" for role in (who, 1 - who)]
+        logs.append({"text": "Submit-Deal", "task_data": deal, "id": agents[0]})
+        answer = "Accept-Deal" if accepted and at == len(proposals) - 1 else "Reject-Deal"
+        logs.append({"text": answer, "task_data": {}, "id": agents[1]})
+    for one in value["participant_info"].values():
+        del one["outcomes"]
+    made = FORMATS["casino"].read({**value, "chat_logs": logs})
+    episode, ratings = made.episode("e", "import/x", "human:x")
+    assert (episode.stop_reason == "agreed") == accepted
+    assert_terms_are_named(made)
+    for told, ours in zip(ratings, verify(made.task, episode), strict=True):
+        assert told.rater == "outcome" and told.outcome == ours.outcome
+        if accepted:
+            assert told.scores == pytest.approx(ours.scores)
+        else:
+            assert (
+                told.failure == ("not in the data: how it ended, because nobody accepts a deal or walks away")
+                and not told.scores
+            )
+
+
+def test_a_deal_that_nobody_proposed_is_not_accepted() -> None:
+    value = camp()
+    value["chat_logs"][3]["id"] = value["chat_logs"][2]["id"]  # who proposed it
+    made = FORMATS["casino"].read(value)
+    assert made.turns[-1].action.terms is None and "nobody accepts a deal" in str(made.scores[0].failure)
 
 
 def test_walking_away_is_worth_five_points(store: Store, tmp_path: Path) -> None:
@@ -238,9 +388,10 @@ def test_walking_away_is_worth_five_points(store: Store, tmp_path: Path) -> None
     value["chat_logs"][2:] = [{"text": "Walk-Away", "task_data": {"data": "walk_away"}, "id": "mturk_agent_1"}]
     for participant in value["participant_info"].values():
         participant["outcomes"]["points_scored"] = 5
-    _, episode, ratings = one(store, tmp_path, "casino", value)
+    task, episode, ratings = one(store, tmp_path, "casino", value)
     assert [ratings[role].scores["goal"] for role in (0, 1)] == [pytest.approx(50 / 36)] * 2
-    assert episode.stop_reason == "left"
+    assert (episode.stop_reason, ratings[0].outcome) == ("left", {"deal": False})
+    assert verify(task, episode)[0].scores["goal"] == 0  # which our division gives
 
 
 def test_dialogues_without_donations_are_not_rated(store: Store, tmp_path: Path) -> None:
@@ -251,15 +402,90 @@ def test_dialogues_without_donations_are_not_rated(store: Store, tmp_path: Path)
     assert episode.turns[2].action.argument == "It helps, quietly.\nWould you give a little?"
 
 
-def test_a_transcript_with_a_check_is_rated_by_the_verifier(store: Store, tmp_path: Path) -> None:
-    value = {
+def sale(*turns: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    """A transcript of a verified bargain between $10 and $20."""
+    return {
         "scenario": "A lamp is for sale, listed at $19.",
         "roles": [{"name": "Ada Moss", "goal": "Sell the lamp."}, {"name": "Bo Lind", "goal": "Buy the lamp."}],
-        "turns": [{"role": 1, "text": "I offer $15 for the lamp."}, {"role": 0, "text": "Deal, $15 it is."}],
+        "turns": list(turns),
         "check": {"kind": "price", "item": "lamp", "seller": 0, "limits": [10, 20], "targets": [18, 12], "listed": 19},
+        **changes,
     }
-    _, _, ratings = one(store, tmp_path, "transcript", value)
-    assert ratings[0].rater == "verifier" and ratings[0].scores["goal"] == 5.0
+
+
+ASKED, TAKEN = {"role": 1, "text": "I offer $15."}, {"role": 0, "text": "Deal."}
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "goal"),
+    [
+        ("$15", "15 dollars", 5.0),
+        (15, {"price": 15}, 5.0),
+        (15.5, "$15.50", 5.5),
+        ("$15", None, 0.0),
+        (None, "$15", 0.0),
+        ("$15", " ", 0.0),
+        ("$15", "$16", 0.0),
+        ("$21", "$21", 10.0),  # beyond the buyer's limit, which costs the buyer alone
+    ],
+)
+def test_a_transcript_with_a_check_is_rated_by_the_verifier(
+    first: Any, second: Any, goal: float, store: Store, tmp_path: Path
+) -> None:
+    value = sale({**ASKED, "terms": first}, {**TAKEN, "terms": second})
+    task, episode, ratings = one(store, tmp_path, "transcript", value)
+    assert ratings[0].rater == "verifier" and ratings[0].scores["goal"] == goal
+    assert tuple(ratings.values()) == verify(task, episode)
+    assert episode.stop_reason == ("agreed" if goal else "limit")
+
+
+def test_scores_of_a_transcript_stand_beside_what_was_agreed(store: Store, tmp_path: Path) -> None:
+    turns = ({**ASKED, "terms": "$15"}, {**TAKEN, "terms": "$15"})
+    _, _, ratings = one(store, tmp_path, "transcript", sale(*turns, scores=[{"goal": 9}, None], rater="editor"))
+    assert ratings[0].scores == {"goal": 9} and ratings[0].rater == "editor"
+    assert ratings[0].outcome == {"deal": True, "terms": "$15", "within": True, "joint": 1.0}
+
+
+def test_an_agreement_ends_an_imported_dialogue(store: Store, tmp_path: Path) -> None:
+    turns = (
+        {**ASKED, "terms": "$15"},
+        {**TAKEN, "terms": "$15"},
+        {"role": 1, "text": "Thanks."},
+        {"role": 0, "text": "Bye."},
+    )
+    path = tmp_path / "talks.jsonl"
+    path.write_text(json.dumps(sale(*turns)) + "\n", encoding="utf-8")
+    report = import_dialogues(store, [path], "transcript", "one")
+    assert [note.reason for note in report.notes] == ["2 turns after the agreement left out"]
+    assert len(stored(store, "import/one")[0][1].turns) == 2
+
+
+def test_the_last_terms_of_a_turn_in_several_messages_count(store: Store, tmp_path: Path) -> None:
+    turns = (
+        {**ASKED, "terms": "$12"},
+        {**ASKED, "terms": "$15"},
+        {"role": 1, "text": "Yes?"},
+        {**TAKEN, "terms": "$15"},
+    )
+    _, episode, _ = one(store, tmp_path, "transcript", sale(*turns))
+    assert [turn.action.terms for turn in episode.turns] == ["$15", "$15"]
+
+
+@pytest.mark.parametrize(
+    ("terms", "reason"),
+    [
+        ("£15", "the terms of turn 2 cannot be read: amounts are in dollars"),
+        ("$15 or $16", "the terms of turn 2 cannot be read: write one amount in dollars, not several"),
+        (-3, "the terms of turn 2 cannot be read"),
+        (True, "the terms of turn 2 cannot be read: write the terms as text"),
+        ([15], "the terms of turn 2 cannot be read: write the terms as text"),
+        ({"cost": 15}, "the terms of turn 2 cannot be read: an object has one value for each of price"),
+        ("9" * 10_000, "the terms of turn 2 cannot be read: terms have at most 200 characters"),
+    ],
+    ids=lambda value: str(value)[:20],
+)
+def test_terms_that_cannot_be_read(terms: Any, reason: str, store: Store, tmp_path: Path) -> None:
+    assert reason in problem(store, tmp_path, "transcript", sale(ASKED, {**TAKEN, "terms": terms}))
 
 
 TEXTS = {
@@ -269,7 +495,7 @@ TEXTS = {
     "is not a count and a value": DEALS[0].replace("<input> 2 1", "<input> x 1"),
     "not with YOU: or THEM:": DEALS[0].replace("YOU: fine", "HIM: fine"),
     "says neither who takes what": DEALS[0].replace("item2=0 item0=1", "item0=1"),
-    "all items together must be worth 10": DEALS[0].replace("<input> 2 1", "<input> 2 9"),
+    "everything together must be worth 10": DEALS[0].replace("<input> 2 1", "<input> 2 9"),
     "the connection broke": DEALS[2].replace("<no_agreement>", "<disconnect>"),
     "nobody says anything": DEALS[0].replace(
         DEALS[0].split("<dialogue> ")[1].split(" </dialogue>")[0], "YOU: <selection>"
@@ -297,6 +523,12 @@ def test_what_is_wrong_with_a_line_of_deals(reason: str, store: Store, tmp_path:
         ({"roles": [{"name": "A", "goal": "x", "profile": {"age": 9}}, {"name": "B", "goal": "y"}]}, "age"),
         ({"roles": [{"name": "A", "goal": "x"}, {"name": "A", "goal": "y"}]}, "different names"),
         ({"roles": [{"name": "A", "goal": "x", "profile": {"name": "C"}}, {"name": "B", "goal": "y"}]}, "beside"),
+        ({"turns": [{"role": 0, "text": "x", "terms": "$1"}]}, "turn 1 declares terms, but the dialogue has no check"),
+        (sale({"role": 0, "type": "leave", "terms": "$15"}), "turn 1 is of type 'leave', which declares no terms"),
+        (sale(ASKED, check={"kind": "fact"}), "there is no verified kind 'fact'"),
+        (sale(ASKED, check={"item": "lamp"}), "kind"),
+        (sale(ASKED, check={**sale()["check"], "limits": [20, 10]}), "the seller's limit must be below the buyer's"),
+        (sale(ASKED, roles=[{"name": name, "goal": "x"} for name in "ABC"]), "two roles, not 3"),
     ],
 )
 def test_what_is_wrong_with_a_transcript(changes: Any, reason: str, store: Store, tmp_path: Path) -> None:
@@ -468,8 +700,54 @@ def test_files_of_another_format(
     assert said in capsys.readouterr().err
 
 
-def test_the_example_in_the_docs_is_read(store: Store, tmp_path: Path) -> None:
+def test_the_examples_in_the_docs_are_read(store: Store, tmp_path: Path) -> None:
     page = Path(__file__).parent.parent / "docs" / "dialogues.md"
-    text = page.read_text(encoding="utf-8").split("```json\n")[1].split("```")[0]
-    _, episode, ratings = one(store, tmp_path, "transcript", json.loads(text))
-    assert len(episode.turns) > 2 and ratings[0].scores["goal"] > 0
+    examples = [part.split("```")[0] for part in page.read_text(encoding="utf-8").split("```json\n")[1:]]
+    assert len(examples) == 2
+    for text in examples:
+        one(store, tmp_path, "transcript", json.loads(text))
+        _, episode, ratings = stored(store, "import/one")[-1]
+        assert ratings[0].scores["goal"] > 0
+        assert (episode.stop_reason == "agreed") == ("check" in text)
+
+
+TALKS = DATA / "dialogues"
+#: Per published file: dialogues, how many of them end in a deal, and what of the rest is left out.
+PUBLISHED = {
+    ("dealornodeal", "dnd_val.txt"): (559, 422, "the connection broke, so the dialogue has no end"),
+    ("craigslist", "cb_dev.json"): (625, 454, "nobody says anything in it"),
+    ("casino", "casino_valid.json"): (30, 30, ""),
+}
+
+
+@pytest.mark.parametrize(("kind", "name"), PUBLISHED, ids=str)
+@pytest.mark.skipif(not TALKS.is_dir(), reason="needs ../shared/data/dialogues")
+def test_every_published_deal_is_found(kind: str, name: str) -> None:
+    made, left_out, seen = [], set(), set()
+    for found in FORMATS[kind].find([TALKS / name]):
+        if found.id not in seen:
+            try:
+                made.append((found.value, FORMATS[kind].read(found.value)))
+            except RecordError as error:
+                left_out.add(str(error))
+        seen.add(found.id)
+    deals = 0
+    for value, dialogue in made:
+        _, ratings = dialogue.episode("e", "import/x", "human:x")
+        outcome = ratings[0].outcome or {}
+        deals += outcome["deal"]
+        assert outcome["deal"] == said_deal(kind, value)
+        assert all(rating.failure is None for rating in ratings)
+        assert dialogue.until_agreed() is dialogue  # nobody goes on after the form
+        assert_terms_are_named(dialogue)
+    count, wanted, reason = PUBLISHED[kind, name]
+    assert (len(made), deals, left_out) == (count, wanted, {reason} - {""})
+
+
+def said_deal(kind: str, value: dict[str, Any]) -> bool:
+    """Whether a record says that there is a deal."""
+    if kind == "dealornodeal":
+        return isinstance(value["taken"], list)
+    if kind == "craigslist":
+        return bool(value["outcome"]["reward"])
+    return bool(value["chat_logs"][-1]["text"] == "Accept-Deal")

@@ -11,7 +11,7 @@ import pytest
 
 from sotopia_pi.cli.main import parser
 from sotopia_pi.config import parse
-from sotopia_pi.world.verified import KINDS
+from sotopia_pi.environments import kinds
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -46,5 +46,5 @@ def test_links_between_files_lead_somewhere(page: Path) -> None:
 
 def test_every_kind_is_documented() -> None:
     text = (ROOT / "docs" / "verified-tasks.md").read_text(encoding="utf-8")
-    for kind in KINDS:
+    for kind in kinds():
         assert f"| {kind} |" in text

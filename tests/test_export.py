@@ -17,7 +17,7 @@ from support import episode as played
 from support import settings as sets
 
 from sotopia_pi.cli.main import main
-from sotopia_pi.episodes.records import ActionType, Episode, StopReason
+from sotopia_pi.episodes.records import SILENT, ActionType, Episode, StopReason, Turn
 from sotopia_pi.errors import ConfigError, StoreError
 from sotopia_pi.interop.chats import chats
 from sotopia_pi.interop.episodes import import_episodes
@@ -114,7 +114,11 @@ texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"
 
 @settings(max_examples=20, phases=[Phase.generate], database=None)
 @given(
-    said=st.lists(st.tuples(st.sampled_from(list(ActionType)), texts, st.booleans()), min_size=1, max_size=6),
+    said=st.lists(
+        st.tuples(st.sampled_from(list(ActionType)), texts, st.booleans(), st.sampled_from([None, "$15", "$16.50"])),
+        min_size=1,
+        max_size=6,
+    ),
     situation=texts,
     goals=st.tuples(texts, texts),
     fields=st.tuples(texts, texts, texts),
@@ -138,7 +142,10 @@ def test_our_episodes_survive_a_trip_through_sotopias_format(
         task.characters[1],
     )
     task = SocialTask(scenario=scenario, characters=people)
-    turns = [turn(n % 2, text, kind, valid=valid) for n, (kind, text, valid) in enumerate(said)]
+    turns = [
+        turn(n % 2, text, kind, None if kind in SILENT else terms, valid=valid)
+        for n, (kind, text, valid, terms) in enumerate(said)
+    ]
     made = played(task, turns, seed=2**62, repeat=3, seconds=1.5, stop_reason=StopReason.LIMIT)
     scores = {name: float(high) for name, (_, high) in DIMENSIONS.items()} | {"goal": goal, "humour": 3.0}
     ratings = [
@@ -172,7 +179,7 @@ def test_our_episodes_survive_a_trip_through_sotopias_format(
 def test_our_episodes_are_whole_records_for_other_readers(store: Store, tmp_path: Path) -> None:
     """Without the part that only we read, the record still tells the same."""
     task = price_task()
-    turns = [turn(0, "Nineteen?"), turn(1, "nods", ActionType.NON_VERBAL), turn(0, "", ActionType.LEAVE)]
+    turns = [turn(0, "19?", terms="$19"), turn(1, "nods", ActionType.NON_VERBAL), turn(0, "", ActionType.LEAVE)]
     made = played(task, turns)
     scores = {name: float(low) for name, (low, _) in DIMENSIONS.items()}
     reasons = {"goal": "It was not sold."}
@@ -189,13 +196,77 @@ def test_our_episodes_are_whole_records_for_other_readers(store: Store, tmp_path
     report = import_episodes(store, [write(tmp_path / "bare.jsonl", [record])], "bare")
     assert report.problems == []
     (found,) = store.episodes("import/bare")
-    assert [(one.role, one.action) for one in found.turns] == [(one.role, one.action) for one in turns]
+    told = [(one.role, one.action.model_copy(update={"terms": None})) for one in turns]
+    assert [(one.role, one.action) for one in found.turns] == told
     again = list(store.ratings("import/bare"))
     assert (again[0].scores, again[0].reasons, again[0].rater) == (scores, reasons, "judge:m")
     assert again[1].failure is not None
-    told = store.task(found.task_id)
-    assert [who.secret for who in told.characters] == [who.secret for who in task.characters]
-    assert (told.scenario.situation, told.scenario.goals) == (task.scenario.situation, task.scenario.goals)
+    bare = store.task(found.task_id)
+    assert [who.secret for who in bare.characters] == [who.secret for who in task.characters]
+    assert (bare.scenario.situation, bare.scenario.goals) == (task.scenario.situation, task.scenario.goals)
+
+
+def exported(folder: Path, task: SocialTask, *turns: Turn) -> dict[str, Any]:
+    """The record of an episode with these turns."""
+    with Store.open(folder / "from.db") as store:
+        store.add_tasks("train", [task])
+        store.add_episode(played(task, turns))
+        export_episodes(store, folder / "from.jsonl")
+    (record,) = rows(folder / "from.jsonl")
+    return record
+
+
+@pytest.mark.parametrize(
+    ("kind", "declared"),
+    [
+        (ActionType.SPEAK, "$1,000,000"),
+        (ActionType.SPEAK, "1 coin"),
+        (ActionType.ACT, ""),
+        (ActionType.ACT, "9" * 10_000),
+        (ActionType.LEAVE, "$19"),
+        (ActionType.NONE, "$19"),
+    ],
+)
+def test_terms_that_cannot_be_declared_are_refused(
+    store: Store, tmp_path: Path, kind: ActionType, declared: str
+) -> None:
+    record = exported(tmp_path, price_task(), turn(0, "19?", terms="$19"), turn(1, "No.", ActionType.LEAVE))
+    record["sotopia_pi"]["episode"]["turns"][1]["action"] |= {"type": kind.value, "terms": declared}
+    report = import_episodes(store, [write(tmp_path / "x.jsonl", [record])], "x")
+    assert [problem.reason for problem in report.problems] == [
+        "'sotopia_pi' has terms in turn 1 that cannot be declared there"
+    ]
+
+
+def test_an_open_task_has_no_terms(store: Store, tmp_path: Path) -> None:
+    record = exported(tmp_path, price_task(), turn(0, "19?", terms="$19"))
+    record["sotopia_pi"]["task"]["scenario"]["check"] = None
+    report = import_episodes(store, [write(tmp_path / "x.jsonl", [record])], "x")
+    assert "terms in turn 0" in report.problems[0].reason
+
+
+def test_an_episode_from_before_outcomes_were_declared_keeps_its_check_and_ratings(tmp_path: Path) -> None:
+    check = {"kind": "fact", "subjects": ["the code", "the name"]}
+    record = exported(tmp_path, price_task(), turn(0, "It is blue."))
+    ours = record["sotopia_pi"]
+    ours["task"]["scenario"] |= {"kind": "fact", "check": check}
+    del ours["episode"]["turns"][0]["action"]["terms"]
+    ours["ratings"] = [Rating(episode="e1", role=0, rater="verifier", scores={"goal": 5.0}).model_dump(mode="json")]
+    path = write(tmp_path / "old.jsonl", [record])
+    for name in ("one", "two"):
+        with Store.open(tmp_path / f"{name}.db") as store:
+            assert import_episodes(store, [path], "x").problems == []
+            (task,), (episode_,), (rated,) = everything(store, "import/x")
+            assert task.scenario.verified and task.scenario.environment is None
+            assert task.scenario.check.model_dump() == check  # type: ignore[union-attr]
+            assert (rated.rater, rated.scores) == ("verifier", {"goal": 5.0})
+            store.add_tasks("collect/bc", [task])
+            store.add_episode(episode_.model_copy(update={"key": "own", "stage": "collect/bc"}), [])
+            path = tmp_path / f"{name}.jsonl"
+            export_episodes(store, path, ["collect/bc"])
+            (written,) = rows(path)
+            written["sotopia_pi"]["ratings"] = ours["ratings"]
+            write(path, [written])
 
 
 def test_one_stage_alone(store: Store, tmp_path: Path) -> None:
@@ -306,6 +377,11 @@ def test_the_folder_has_rows_of_one_shape_and_a_card_that_names_them(run: Path, 
         assert list(row) == list(episodes[0])
         assert all(name in card for name in row)
         assert all(list(rating["scores"]) == list(DIMENSIONS) for rating in row["ratings"])
+        assert all(isinstance(one["terms"], str) for one in row["turns"])
+    with Store.open(run / "run.db") as store:
+        terms = {found.key: [one.action.terms or "" for one in found.turns] for found in store.episodes()}
+    assert {row["episode"]: [one["terms"] for one in row["turns"]] for row in episodes} == terms
+    assert any(declared for row in terms.values() for declared in row)
     failed = [rating for row in episodes for rating in row["ratings"] if rating["failure"]]
     assert len(failed) == 2 and {rating["overall"] for rating in failed} == {None}
     assert len(rows(export(run, tmp_path / "one", "--format", "hf", "--stage", "import/x") / "episodes.jsonl")) == 3

@@ -16,7 +16,7 @@ from support import price_task
 
 from sotopia_pi.config import TrainingConfig
 from sotopia_pi.episodes.play import Plan, play
-from sotopia_pi.episodes.scripted import expert_player
+from sotopia_pi.episodes.scripted import scripted_player
 from sotopia_pi.training.examples import Example, example, tokenize
 from sotopia_pi.training.rows import IGNORED, pack
 
@@ -41,7 +41,7 @@ def examples(chosen: Sequence[tuple[int, int, int]]) -> list[Example]:
     """The expert with itself on price tasks: examples of (task, role, repeat)."""
     made = []
     for number, role, repeat in chosen:
-        task, player = price_task(number=number), expert_player()
+        task, player = price_task(number=number), scripted_player("expert")
         plan = Plan(stage="test", task_id=task.id, players=("expert", "expert"), repeat=repeat, max_turns=10)
         played = asyncio.run(play(plan, task, {seat: player.seat(seat, plan.seed(seat)) for seat in (0, 1)}))
         item = example(task, played, role)

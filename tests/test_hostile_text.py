@@ -58,8 +58,8 @@ def hostile_run(folder: Path) -> Path:
             )
             task = SocialTask(scenario=scenario, characters=cast)
             said = [
-                turn(0, attack, raw=attack),
-                turn(1, attack, ActionType.ACT),
+                turn(0, attack, terms=attack, raw=attack),
+                turn(1, attack, ActionType.ACT, terms=attack),
                 turn(0, LONG if number == 0 else "ok"),
             ]
             said += [turn(1, "", ActionType.NONE, raw=attack, valid=False)]

@@ -38,7 +38,7 @@ BASE = (
     "config", "prompts", "models",
 )  # fmt: skip
 #: Which records the store may import besides the base, and who may import the store.
-STORED = ("world.records", "world.checks", "episodes.records", "ratings.records", "studies.records")
+STORED = ("world.records", "episodes.records", "ratings.records", "studies.records")
 HEAVY = ("torch", "transformers", "peft", "scipy", "sqlalchemy", "numpy")
 
 

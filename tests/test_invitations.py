@@ -14,11 +14,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
-from support import episode, price_task
-from test_playing_pages import GOALS, SECRETS, lamp, new_run, open_task
+from support import episode, open_task, price_task
+from test_playing_pages import GOALS, SECRETS, lamp, new_run
 
 from sotopia_pi.cli.main import main
 from sotopia_pi.errors import StoreError
+from sotopia_pi.models.fake import FakeModel
 from sotopia_pi.rundir import Run
 from sotopia_pi.store import Store
 from sotopia_pi.studies.invitations import Invitation, Played, Seat, by_link, find, known_as, next_game, played_games
@@ -134,6 +135,15 @@ def invited(folder: Path, *more: str) -> str:
     main(["invite", "create", str(folder), "--name", "lab", *who, "--group", "train", "--games", "2", *more])
     with Store.open(folder / "run.db") as store:
         return find(store, "lab").link
+
+
+def keep_role(folder: Path, role: int) -> Invitation:
+    """Leaves nothing but this role to the guests of an invitation; the invitation."""
+    with Store.open(folder / "run.db") as store:
+        made = find(store, "lab")
+        kept = made.model_copy(update={"seats": tuple(seat for seat in made.seats if seat.role == role)})
+        store.set_meta("invitations", {"lab": kept.model_dump(mode="json")})
+        return kept
 
 
 def ready(folder: Path) -> Path:
@@ -280,6 +290,30 @@ def test_a_guest_plays_and_gets_a_code(served: Any, capsys: pytest.CaptureFixtur
     assert re.search(r"base +1 +1 +0 +0\.00 +1 +0\.00", capsys.readouterr().out)
 
 
+def test_a_guest_declares_terms_and_accepts_those_of_the_other(served: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    offer = '{"action_type": "speak", "argument": "14?", "terms": "$14"}'
+    monkeypatch.setattr(FakeModel, "_text", lambda *_: offer)
+    folder, server, link = served
+    keep_role(folder, 0)
+    ann = Guest(server, link)
+    assert "you pick your terms in a form" in ann.get(ann.link)
+    ann.post(f"{ann.link}/begin")
+    path = ann.post(f"{ann.link}/next")
+    assert ">Accept" not in ann.until(path, "it is your turn")
+    first = {"kind": "speak", "turn": "1"}
+    assert "These terms cannot be declared" in ann.post(f"{path}/act", 400, **first, **{"terms-0": "0"})
+    ann.post(f"{path}/act", **first, **{"terms-0": "17"})
+    page = ann.until(path, "Turn 3 of 6: it is your turn")
+    assert "I propose $17." in page and "Terms: $17" in page and ">Accept $14</button>" in page
+    ann.post(f"{path}/act", kind="speak", turn="3", accept="yes")
+    assert "You agreed." in ann.until(path, "conversation is over")
+    assert "verifier" not in "\n".join(ann.seen)
+    with Store.open(folder / "run.db") as store:
+        (played,) = store.episodes("play/lab")
+        assert [rating.scores["goal"] for rating in store.ratings("play/lab")] == [4.0, 6.0]
+    assert [turn.action.terms for turn in played.turns] == ["$17", "$14", "$14"]
+
+
 @pytest.mark.parametrize("role", [0, 1])
 def test_a_guest_sees_the_view_of_the_role_and_nothing_else(tmp_path: Path, role: int) -> None:
     folder = new_run(tmp_path)
@@ -287,10 +321,7 @@ def test_a_guest_sees_the_view_of_the_role_and_nothing_else(tmp_path: Path, role
         run.store.add_tasks("lamp", [lamp()])
     main(["invite", "create", str(folder), "--name", "lab", "--with", "base", "--group", "lamp", "--games", "1"])
     places = open_places([str(folder)])
-    with Store.open(folder / "run.db") as store:
-        made = find(store, "lab")
-        kept = made.model_copy(update={"seats": tuple(seat for seat in made.seats if seat.role == role)})
-        store.set_meta("invitations", {"lab": kept.model_dump(mode="json")})
+    made = keep_role(folder, role)
     app = application(Site({place.name: place for place in places}))
     with TestClient(app, "http://127.0.0.1") as server:
         guest = Guest(server, made.link)

@@ -30,7 +30,7 @@ GOLDEN = Path(__file__).parent / "golden"
 NAMES = ("Ada Moss", "Bo Lind")
 TOKEN = "0123456789ab"
 TASK = price_task()
-TALK = (turn(0, "Fifteen dollars?"), turn(1, "nods", ActionType.NON_VERBAL), turn(0, "", ActionType.LEAVE))
+TALK = (turn(0, "15 dollars?", terms="$15"), turn(1, "nods", ActionType.NON_VERBAL), turn(0, "", ActionType.LEAVE))
 
 
 def rated(score: int | None = None, **fields: Any) -> dict[str, Any]:
@@ -86,8 +86,19 @@ def test_the_judge_sees_both_profiles_secrets_goals_and_every_turn() -> None:
             for part in value if isinstance(value, tuple) else (value,):
                 assert json.dumps(part)[1:-1] in user
         assert TASK.scenario.goals[role] in user
-    assert "Fifteen dollars?" in user
+    assert "15 dollars?" in user
     assert '"did": "leave"' in user
+
+
+def test_terms_stand_beside_the_words_where_a_task_has_them() -> None:
+    lines = case_file(TASK, episode(TASK, TALK), SEVEN, judge_prompts())[0][1]["content"].splitlines()
+    shown = [json.loads(text) for text in lines if text.startswith("{")]
+    assert [part["terms"] for part in shown if "goal" in part] == ['one amount in dollars, such as "$19"'] * 2
+    assert [part.get("terms") for part in shown if "turn" in part] == ["$15", None, None]
+    scenario = TASK.scenario.model_copy(update={"check": None})
+    bare = SocialTask(scenario=scenario, characters=TASK.characters)
+    without = [turn(0, "15 dollars?")]
+    assert '"terms"' not in case_file(bare, episode(bare, without), SEVEN, judge_prompts())[0][1]["content"]
 
 
 def test_the_system_message_is_the_same_for_every_episode() -> None:
@@ -128,16 +139,17 @@ HOSTILE_TEXT = WRITTEN | ATTEMPTS
 
 @given(st.lists(HOSTILE_TEXT, max_size=6), TEXTS | ATTEMPTS)
 @settings(max_examples=150)
-def test_nothing_that_is_said_can_leave_its_line(said: list[str], situation: str) -> None:
+def test_nothing_that_is_said_or_declared_can_leave_its_line(said: list[str], situation: str) -> None:
     scenario = TASK.scenario.model_copy(update={"situation": situation})
     task = SocialTask(scenario=scenario, characters=TASK.characters)
     plain = case_file(task, played(*("x" for _ in said), task=task), SEVEN, judge_prompts())[0][1]["content"]
-    chat, token = case_file(task, played(*said, task=task), SEVEN, judge_prompts())
+    talk = episode(task, [turn(i % 2, text, terms=text) for i, text in enumerate(said)], seed=7)
+    chat, token = case_file(task, talk, SEVEN, judge_prompts())
     lines = chat[1]["content"].splitlines()
     assert len(lines) == len(plain.splitlines())
     at = lines.index("Transcript:") + 1
-    words = [json.loads(text)["words"] for text in lines[at : at + len(said)]]
-    assert words == [turn_.action.argument for turn_ in played(*said, task=task).turns]
+    shown = [json.loads(text) for text in lines[at : at + len(said)]]
+    assert [(told["words"], told["terms"]) for told in shown] == [(text, text) for text in said]
     assert chat[1]["content"].count(token) == 1
     assert json.loads(lines[-1])["token"] == token
 

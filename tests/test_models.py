@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 from serving import HELLO, client, serving
 
-from sotopia_pi.episodes.records import ACTION_SCHEMA
+from sotopia_pi.episodes.records import action_schema
 from sotopia_pi.models.fake import FakeModel
 from sotopia_pi.models.protocol import ChatModel, Completion, JsonSchema, Message, Sampling
 from sotopia_pi.models.remote.opening import Remotes
@@ -45,7 +45,7 @@ class TestEveryModel:
         return asyncio.run(model.complete(messages, SAMPLING, 7, "c", schema=schema))
 
     def test_it_has_a_name_and_answers_with_text_and_tokens(self, model: ChatModel) -> None:
-        reply = self.ask(model, HELLO, ACTION_SCHEMA)
+        reply = self.ask(model, HELLO, action_schema())
         assert model.name and isinstance(reply.text, str) and reply.text
         assert reply.prompt_tokens > 0 and reply.completion_tokens > 0
         assert 0 <= reply.cached_tokens <= reply.prompt_tokens
@@ -53,13 +53,13 @@ class TestEveryModel:
 
     def test_a_conversation_grows_and_is_released(self, model: ChatModel) -> None:
         async def talk() -> list[Completion]:
-            first = await model.complete(HELLO, SAMPLING, 1, "c", schema=ACTION_SCHEMA)
+            first = await model.complete(HELLO, SAMPLING, 1, "c", schema=action_schema())
             longer = [
                 *HELLO,
                 Message(role="assistant", content=first.text),
                 Message(role="user", content="Turn 3. The other person: Good morning, how are you today?"),
             ]
-            second = await model.complete(longer, SAMPLING, 2, "c", schema=ACTION_SCHEMA)
+            second = await model.complete(longer, SAMPLING, 2, "c", schema=action_schema())
             await model.release("c")
             await model.release("never heard of")
             return [first, second, await model.complete(longer, SAMPLING, 3, "c")]
@@ -70,7 +70,7 @@ class TestEveryModel:
 
     def test_many_may_ask_at_once(self, model: ChatModel) -> None:
         async def crowd() -> list[Completion]:
-            calls = (model.complete(HELLO, SAMPLING, i, f"c{i}", schema=ACTION_SCHEMA) for i in range(6))
+            calls = (model.complete(HELLO, SAMPLING, i, f"c{i}", schema=action_schema()) for i in range(6))
             return await asyncio.gather(*calls)
 
         assert len([reply.text for reply in asyncio.run(crowd())]) == 6

@@ -12,18 +12,20 @@ import pytest
 from hypothesis import example as tried
 from hypothesis import given
 from hypothesis import strategies as st
-from support import character, price_task, turn
+from support import character, open_task, price_task, task_of, turn
 
 from sotopia_pi import pipeline, playing
 from sotopia_pi.config import Config, parse
+from sotopia_pi.environments import kinds
 from sotopia_pi.episodes.agents import Reply
-from sotopia_pi.episodes.briefing import briefing, called, told
+from sotopia_pi.episodes.briefing import briefing, called, terms_told, told
 from sotopia_pi.episodes.model_player import ModelPlayer
-from sotopia_pi.episodes.people import HUMAN, LONGEST, Sight, Sitting, human, is_human, typed
+from sotopia_pi.episodes.people import HUMAN, LONGEST, Sight, Sitting, human, is_human, offered, typed
 from sotopia_pi.episodes.play import Plan
-from sotopia_pi.episodes.records import Action, ActionError, ActionType, Episode, StopReason
+from sotopia_pi.episodes.records import Action, ActionError, ActionType, Episode, StopReason, Turn, parse_action
 from sotopia_pi.episodes.scripted import scripted_player
-from sotopia_pi.episodes.views import Seen, View, view
+from sotopia_pi.episodes.terms import agreed
+from sotopia_pi.episodes.views import Seen, View, declaring, view
 from sotopia_pi.errors import ConfigError, ModelError, ServiceError, TrainingError
 from sotopia_pi.interop.export import episode_records
 from sotopia_pi.models.fake import FakeModel
@@ -133,6 +135,92 @@ def test_a_turn_has_a_longest() -> None:
     assert len(typed(SPEAK, "x" * LONGEST).argument) == LONGEST
     with pytest.raises(ActionError, match="at most 4,000"):
         typed(SPEAK, "x" * (LONGEST + 1))
+
+
+# Terms
+
+
+@pytest.mark.parametrize("kind", kinds())
+@given(st.data())
+def test_terms_without_words_are_what_a_model_could_write(kind: str, data: st.DataObject) -> None:
+    task = task_of(kind, data.draw(st.integers(0, 2)))
+    env, seen = task.scenario.environment, view(task, 0, ())
+    assert env is not None
+    terms = env.write(seen.side, data.draw(st.sampled_from(env.candidates(seen.side))))
+    offer = typed(SPEAK, " ", seen, terms)
+    assert offer.terms == terms
+    assert offer.argument.startswith("I propose ")
+    assert parse_action(offer.to_json(), declare=declaring(seen)) == offer
+    answering = view(task, 1, [Turn(role=0, action=offer)])
+    accepted = offered(answering)
+    if accepted is not None:
+        answer = typed(SPEAK, "", answering, accepted)
+        assert answer.argument == "Agreed."
+        assert parse_action(answer.to_json(), declare=declaring(answering)) == answer
+        assert agreed(task.scenario, [Turn(role=0, action=offer), Turn(role=1, action=answer)]) is not None
+    else:
+        assert kind == "friend"  # somebody whom the other does not know cannot be declared by them
+
+
+def test_the_words_of_people_are_held_to_nothing() -> None:
+    seen = view(price_task(), 0, ())
+    action = typed(SPEAK, "Not a cent below $900!", seen, " 15 dollars\x07 ")
+    assert (action.argument, action.terms) == ("Not a cent below $900!", "$15")
+    assert typed(ActionType.ACT, "lifts three fingers", seen, 15).terms == "$15"
+    assert typed(ActionType.NON_VERBAL, "nods", seen, {"price": "15"}).terms == "$15"
+    assert typed(SPEAK, "Hello.", seen, " \n").terms is None
+    assert typed(SPEAK, "Hello.", seen) == say("Hello.")
+
+
+@pytest.mark.parametrize(
+    ("kind", "words", "terms", "said"),
+    [
+        (SPEAK, "Well?", "$15 or $16", "These terms cannot be declared: write one amount in dollars, not several"),
+        (SPEAK, "Well?", "1000", "between"),
+        (SPEAK, "Well?", "€15", "dollars"),
+        (SPEAK, "Well?", "x" * 10_000, "at most 200 characters"),
+        (SPEAK, "Well?", "１５", "the digits 0 to 9"),
+        (SPEAK, "Well?", {"fee": "15"}, "an object has one value"),
+        (ActionType.NONE, "", "$15", "declares no terms"),
+        (LEAVE, "Bye.", "$15", "declares no terms"),
+        (ActionType.ACT, "", "$15", "There are no words"),
+        (SPEAK, "", "", "There are no words"),
+    ],
+)
+def test_terms_typed_wrongly_are_a_sentence(kind: ActionType, words: str, terms: object, said: str) -> None:
+    with pytest.raises(ActionError, match=re.escape(said)) as caught:
+        typed(kind, words, view(price_task(), 0, ()), terms)
+    assert str(caught.value).endswith(".")
+
+
+def test_an_open_conversation_has_no_terms() -> None:
+    seen = view(open_task(), 0, ())
+    with pytest.raises(ActionError, match="no terms in this conversation"):
+        typed(SPEAK, "Hello.", seen, "$15")
+    assert offered(seen) is None
+    assert typed(SPEAK, "Hello.", seen) == say("Hello.")
+
+
+def test_only_what_the_partner_has_just_declared_is_offered() -> None:
+    task = price_task()
+    offer, talk = turn(0, "I ask 15.", terms="$15"), turn(0, "Well?")
+    assert offered(view(task, 1, ())) is None
+    assert offered(view(task, 1, [offer])) == "$15"
+    assert offered(view(task, 0, [offer])) is None  # the own terms
+    assert offered(view(task, 1, [offer, turn(1, "No."), talk])) is None
+    assert offered(view(task, 1, [turn(0, "?", terms="half of it")])) is None
+
+
+def test_a_person_agrees_and_the_episode_ends() -> None:
+    task = price_task()
+    answers = FakeModel(replies=['{"action_type": "speak", "argument": "15 is right.", "terms": 15}'])
+    sitting = Sitting(plan(task), task, 0, fake(answers))
+    seen: list[View] = []
+    episode = played(sitting, typed(SPEAK, "", view(task, 0, ()), "$15"), seen=seen)
+    assert (episode.stop_reason, len(episode.turns)) == (StopReason.AGREED, 2)
+    assert episode.turns[0].raw == '{"action_type": "speak", "argument": "I propose $15.", "terms": "$15"}'
+    last = sitting.sight.view
+    assert [terms_told(last, event) for event in last.history] == ["$15", "$15"]
 
 
 # Sittings
@@ -250,6 +338,28 @@ def test_a_briefing_holds_what_the_role_may_know(relationship: Relationship) -> 
         assert (other.occupation in text) == (relationship >= Relationship.ACQUAINTANCE)
 
 
+@pytest.mark.parametrize("kind", kinds())
+def test_a_briefing_tells_how_terms_are_written(kind: str) -> None:
+    for role in (0, 1):
+        seen = view(task_of(kind), role, ())
+        assert seen.environment is not None
+        (part,) = [part for part in briefing(seen) if part.title == "How a deal is made"]
+        assert seen.environment.notation(seen.side) in part.lines[1]
+    assert "How a deal is made" not in [part.title for part in briefing(view(open_task(), 0, ()))]
+
+
+def test_terms_are_told_as_the_reader_would_write_them() -> None:
+    task = task_of("division")
+    env = task.scenario.environment
+    assert env is not None and task.scenario.check is not None
+    sides = [task.scenario.check.side(role) for role in (0, 1)]
+    terms = env.candidates(sides[0])[0]
+    turns = [turn(0, "This?", terms=env.write(sides[0], terms)), turn(1, "Hm.")]
+    for role in (0, 1):
+        seen = view(task, role, turns)
+        assert [terms_told(seen, event) for event in seen.history] == [env.write(sides[role], terms), ""]
+
+
 def test_events_are_told_in_words() -> None:
     seen = view(price_task(), 0, [turn(0, "Hi."), turn(1, "nods", ActionType.NON_VERBAL)])
     assert [called(seen, event.role) for event in seen.history] == ["you", "the other person"]
@@ -275,9 +385,11 @@ def run_with(folder: Path, *roles: int, group: str = "train", stage: str = "play
     run.store.finish_stage("tasks", {})
     opponent = playing.opponent(run, "base")
     for task, role in zip(tasks, roles, strict=True):
-        answers = FakeModel(replies=['{"action_type": "speak", "argument": "Deal, $15."}'])
+        answers = FakeModel(replies=['{"action_type": "speak", "argument": "Fair: $15.", "terms": "$15"}'])
         sitting = playing.sit(run, task, role, "kim", opponent, fake(answers), stage=stage)
-        playing.keep(run, task, played(sitting, say("I offer $15."), say("Deal, $15."), typed(LEAVE, "Bye.")))
+        episode = played(sitting, typed(SPEAK, "I say $15.", sitting.sight.view, "$15"))
+        assert episode.stop_reason is StopReason.AGREED
+        assert [rating.scores["goal"] for rating in playing.keep(run, task, episode)] == [5.0, 5.0]
     return run
 
 
@@ -342,4 +454,4 @@ def test_the_example_in_the_documents_runs(capsys: pytest.CaptureFixture[str]) -
     text = (Path(__file__).parent.parent / "docs" / "play.md").read_text(encoding="utf-8")
     (example_code,) = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     exec(example_code, {})
-    assert capsys.readouterr().out == "left\n"
+    assert capsys.readouterr().out == "agreed\n"

@@ -15,8 +15,8 @@ from support import CAST, price_task
 from sotopia_pi.episodes.agents import Agent, Reply
 from sotopia_pi.episodes.model_player import ModelPlayer
 from sotopia_pi.episodes.play import Plan, play, play_all, stop_reason
-from sotopia_pi.episodes.records import NOTHING, Action, ActionType, Episode, StopReason, Turn
-from sotopia_pi.episodes.views import View, messages, view
+from sotopia_pi.episodes.records import NOTHING, Action, ActionType, Episode, StopReason
+from sotopia_pi.episodes.views import Seen, View, messages, view
 from sotopia_pi.errors import ModelError, StoreError
 from sotopia_pi.models.fake import FakeModel
 from sotopia_pi.models.protocol import Message, Sampling
@@ -108,8 +108,8 @@ def test_more_than_two_stale_turns_end_an_episode() -> None:
 
 
 @given(st.lists(st.sampled_from([HELLO, NOTHING, LEAVE]), max_size=12), st.integers(1, 10))
-def test_an_episode_ends_exactly_when_a_rule_says_so(actions: list[Action], limit: int) -> None:
-    turns = [Turn(role=i % 2, action=action) for i, action in enumerate(actions)]
+def test_without_terms_an_episode_ends_exactly_when_a_rule_says_so(actions: list[Action], limit: int) -> None:
+    turns = [Seen(i % 2, action) for i, action in enumerate(actions)]
     stale = len(actions) >= 3 and actions[-3:] == [NOTHING] * 3
     left = bool(actions) and actions[-1] == LEAVE
     expected = (

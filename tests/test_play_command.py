@@ -16,12 +16,13 @@ from typing import Any
 
 import pytest
 from serving import serving
-from support import command, offline, price_task
+from support import command, offline, open_task, price_task, turn
 
 from sotopia_pi.cli.main import main
-from sotopia_pi.cli.terminal import read_line
+from sotopia_pi.cli.terminal import help_lines, read_line
 from sotopia_pi.config import parse
-from sotopia_pi.episodes.records import ActionError, ActionType, Episode
+from sotopia_pi.episodes.records import ActionError, ActionType, Episode, StopReason
+from sotopia_pi.episodes.views import view
 from sotopia_pi.models.fake import FakeModel
 from sotopia_pi.rundir import Run
 from sotopia_pi.store import Store
@@ -47,6 +48,9 @@ def stored(folder: Path) -> list[Episode]:
         return list(store.episodes("play"))
 
 
+BEGINNING = view(price_task(), 0, ())
+
+
 # What is typed
 
 
@@ -63,16 +67,48 @@ def stored(folder: Path) -> list[Episode]:
     ],
 )
 def test_lines_are_actions(line: str, kind: ActionType, words: str) -> None:
-    action = read_line(line)
-    assert (action.type, action.argument) == (kind, words)
+    action = read_line(line, BEGINNING)
+    assert (action.type, action.argument, action.terms) == (kind, words, None)
 
 
 @pytest.mark.parametrize(
-    ("line", "said"), [("", "/help"), ("/fly", "There is no /fly"), ("/do", "no words"), ("x" * 5000, "at most 4,000")]
+    ("line", "said"),
+    [
+        ("", "/help"),
+        ("/fly", "There is no /fly"),
+        ("/do", "no words"),
+        ("x" * 5000, "at most 4,000"),
+        ("/accept", "has not just declared terms that you could accept"),
+    ],
 )
 def test_lines_that_are_none(line: str, said: str) -> None:
     with pytest.raises(ActionError, match=said):
-        read_line(line)
+        read_line(line, BEGINNING)
+
+
+def test_lines_with_terms() -> None:
+    answering = view(price_task(), 1, [turn(0, "I ask 17.", terms="$17")])
+    for line, terms, words, declared in (
+        ("What about 14?", "$14", "What about 14?", "$14"),
+        ("", "$14", "I propose $14.", "$14"),
+        ("", "$17", "Agreed.", "$17"),
+        ("/accept", None, "Agreed.", "$17"),
+        ("/accept Sold!", "$14", "Sold!", "$17"),
+        ("/do counts out coins", "$14", "counts out coins", "$14"),
+    ):
+        action = read_line(line, answering, terms)
+        assert (action.argument, action.terms) == (words, declared)
+    for line in ("/pass", "/leave Bye."):
+        with pytest.raises(ActionError, match="declares no terms"):
+            read_line(line, answering, "$14")
+
+
+def test_an_open_conversation_knows_no_terms() -> None:
+    seen = view(open_task(), 0, ())
+    assert "/accept" not in help_lines(seen)
+    assert "/accept" in help_lines(BEGINNING)
+    with pytest.raises(ActionError, match="no terms in this conversation"):
+        read_line("/accept", seen)
 
 
 # Whole episodes
@@ -100,6 +136,51 @@ def test_a_task_is_played_to_its_end(
     assert episode.key in printed
     assert episode.players == ("human:kim", "base")
     assert episode.completed
+
+
+def test_terms_are_typed_and_accepted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    replies = iter(
+        (
+            '{"action_type": "speak", "argument": "I would pay 14.", "terms": "$14"}',
+            '{"action_type": "speak", "argument": "15, then.", "terms": "$15"}',
+        )
+    )
+    monkeypatch.setattr(FakeModel, "_text", lambda *_: next(replies))
+    folder = new_run(tmp_path)
+    typed = "/terms a lot\n/terms $16.50\nSixteen and a half.\n/terms 18\n/terms\nHm.\n/accept\n"
+    assert play(monkeypatch, typed, folder, "--with", "base") == 0
+    printed = capsys.readouterr().out
+    for said in (
+        'Terms are one amount in dollars, such as "$19".',
+        "/terms TERMS",
+        "These terms cannot be declared: write one amount",
+        "Your next line declares $16.50; an empty one says “I propose $16.50.”",
+        "You:\n    Sixteen and a half.\n  Terms: $16.50\n",
+        "The other person:\n    I would pay 14.\n  Terms: $14\n",
+        "No terms are declared with your next line.",
+        "You:\n    Hm.\nThe other person:\n    15, then.\n  Terms: $15\n",
+        "You:\n    Agreed.\n  Terms: $15\n",
+        "The conversation is over: you agreed (5 turns).",
+    ):
+        assert said in printed, said
+    assert "You: goal 5, financial and material benefits 2.5 (verifier). Agreed: $15" in " ".join(printed.split())
+    (episode,) = stored(folder)
+    assert episode.stop_reason is StopReason.AGREED
+    assert [one.action.terms for one in episode.turns] == ["$16.50", "$14", None, "$15", "$15"]
+
+
+def test_terms_in_an_open_conversation_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = new_run(tmp_path)
+    with Run.open(folder, quiet=True) as run:
+        run.store.add_tasks("open", [open_task()])
+    assert play(monkeypatch, "/terms $5\n/accept\n/leave\n", folder, "--with", "base", "--group", "open") == 0
+    printed = capsys.readouterr().out
+    assert printed.count("There are no terms in this conversation, only words") == 2
+    assert "/terms" not in printed
 
 
 def test_a_name_in_another_case_is_the_same_person(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -284,6 +365,8 @@ def test_ctrl_c_on_a_terminal_keeps_what_was_played(tmp_path: Path) -> None:
     folder = new_run(tmp_path)
     there = OnTerminal(folder, "--with", "base")
     there.until(r"\[turn 1 of 6\] > ")
+    there.type("/terms 16\r")
+    there.until(r"\[turn 1 of 6, terms \$16\] > ")
     there.type("Helo\x7flo.\r")  # edited on the line
     there.until(r"\[turn 3 of 6\] > ")
     there.interrupt("You stopped")
@@ -292,7 +375,7 @@ def test_ctrl_c_on_a_terminal_keeps_what_was_played(tmp_path: Path) -> None:
     assert "Traceback" not in there.printed
     (episode,) = stored(folder)
     assert episode.failure == "the person stopped"
-    assert episode.turns[0].action.argument == "Hello."
+    assert (episode.turns[0].action.argument, episode.turns[0].action.terms) == ("Hello.", "$16")
 
 
 def test_the_end_of_the_input_on_a_terminal(tmp_path: Path) -> None:

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
 from serving import serving
 from starlette.testclient import TestClient
-from support import character, price_task
+from support import CAST, character, open_task, price_task, task_of
 
 from sotopia_pi import playing
 from sotopia_pi.config import parse
-from sotopia_pi.episodes.records import Episode
+from sotopia_pi.environments import Check, environment, kinds
+from sotopia_pi.environments.base import ChoiceField, Field
+from sotopia_pi.environments.division import DivisionCheck
+from sotopia_pi.environments.favour import FavourCheck
+from sotopia_pi.environments.meeting import MeetingCheck
+from sotopia_pi.episodes.records import Action, ActionType, Episode, StopReason
 from sotopia_pi.models.fake import FakeModel
 from sotopia_pi.rundir import Run
 from sotopia_pi.store import Store
@@ -36,12 +42,6 @@ def lamp() -> SocialTask:
     scenario = Scenario.model_validate({**price_task().scenario.model_dump(), "goals": GOALS})
     cast = (character("Ada Moss", secret=SECRETS[0]), character("Bo Lind", secret=SECRETS[1]))
     return SocialTask(scenario=scenario, characters=cast)
-
-
-def open_task() -> SocialTask:
-    """A task that no program can rate."""
-    scenario = Scenario(situation="A quiet train.", goals=("Talk.", "Read."), kind="open", source="test")
-    return SocialTask(scenario=scenario, characters=(character("Ida Falk"), character("Jon Berg")))
 
 
 def new_run(folder: Path, **values: Any) -> Path:
@@ -85,18 +85,72 @@ class Visitor:
                 return text
         raise AssertionError(f"{path} never said {words}:\n{text}")
 
-    def say(self, path: str, words: str, kind: str = "speak", status: int = 303) -> str:
-        """Acts on the current turn; the page after it."""
+    def say(self, path: str, words: str, kind: str = "speak", **terms: str) -> str:
+        """Acts on the current turn, `terms` as the form names them; the page after it."""
+        self.send(path, 303, words=words, kind=kind, **terms)
+        return self.get(path)
+
+    def send(self, path: str, status: int, **fields: str) -> str:
+        """Sends the form of the current turn with these fields; what is answered."""
         turn = re.search(r'name="turn" value="(\d+)"', self.get(path))
         assert turn
-        self.post(f"{path}/act", status, kind=kind, words=words, turn=turn[1])
-        return self.get(path)
+        fields = {name.replace("_", "-"): value for name, value in fields.items()}
+        sent = {"kind": "speak", "words": "", "turn": turn[1], **fields}
+        return html.unescape(self.post(f"{path}/act", status, **sent).text)
 
     def _kept(self, answer: Any, status: int) -> str:
         assert answer.status_code == status, answer.text
         text = html.unescape(answer.text)
         self.seen.append(text)
         return text
+
+
+def task_with(check: Check) -> SocialTask:
+    """A task with this check."""
+    env = environment(check.kind)
+    goals = tuple(env.goal(check.side(role)) for role in (0, 1))
+    scenario = Scenario(situation=env.situation(check), goals=goals, kind=check.kind, source="test", check=check)
+    return SocialTask(scenario=scenario, characters=CAST)
+
+
+class Form(HTMLParser):
+    """The controls of a page, by label: the name of a number's, of a choice's its name and options."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.controls: dict[str, tuple[str, dict[str, str]]] = {}
+        self._labels: dict[str, str] = {}
+        self._for, self._options, self._option = "", dict[str, str](), ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = {name: value or "" for name, value in attrs}
+        if tag == "label":
+            self._for = given.get("for", "")
+        elif tag == "option":
+            self._option = given["value"]
+        elif tag in ("input", "select") and (given.get("id") or "").startswith("terms-"):
+            self._options = {}
+            self.controls[self._labels[given["id"]]] = (given["name"], self._options)
+
+    def handle_data(self, data: str) -> None:
+        if self._for:
+            self._labels[self._for] = data
+        if self._option:
+            self._options[data] = self._option
+
+    def handle_endtag(self, tag: str) -> None:
+        self._for = "" if tag == "label" else self._for
+        self._option = "" if tag == "option" else self._option
+
+    def filled(self, values: Mapping[str, str]) -> dict[str, str]:
+        """The fields of the form, filled by label."""
+        assert values.keys() == self.controls.keys()
+        fields = {}
+        for label, value in values.items():
+            name, options = self.controls[label]
+            fields[name] = options[value] if options else value
+        return fields
 
 
 @contextmanager
@@ -128,7 +182,7 @@ def test_a_task_is_played_to_its_end(tmp_path: Path) -> None:
         page = kim.say(path, "", "none")
         page = kim.until(path, "conversation is over")
         assert "Somebody left." in page  # the fake model's third reply
-        assert re.search(r"<strong>You</strong>: goal 0, .*\(verifier\)</span> No price was agreed.", page)
+        assert re.search(r"<strong>You</strong>: goal 0, .*\(verifier\)</span> Nothing was agreed.", page)
         (played,) = stored(folder)
         assert f"/run/small/episodes/{played.key}" in page
     assert played.players == ("human:kim", "base")
@@ -174,6 +228,135 @@ def test_an_answer_counts_once_and_only_on_ones_turn(tmp_path: Path) -> None:
         assert "Somebody left." in page
         kim.post(f"{path}/act", 400, kind="speak", words="Hello?", turn="5")
     assert [turn.action.argument for turn in stored(folder)[0].turns][::2] == ["Hello.", "Bye."]
+
+
+def declared(page: str) -> list[str]:
+    """The terms beside the words of a page's turns."""
+    return re.findall(r'<span class="terms" dir="auto">Terms: (.*?)</span>', page)
+
+
+def wanted(one: Field) -> str:
+    """What somebody picks in a control: the last option, or the number above the lowest."""
+    return one.options[-1] if isinstance(one, ChoiceField) else f"{one.low + 1:g}"
+
+
+@pytest.mark.parametrize("kind", kinds())
+@pytest.mark.parametrize("role", [0, 1])
+def test_terms_are_picked_with_the_controls_of_the_kind(kind: str, role: int, tmp_path: Path) -> None:
+    folder, task = new_run(tmp_path), task_of(kind)
+    env, check = task.scenario.environment, task.scenario.check
+    assert env is not None and check is not None
+    with Run.open(folder, quiet=True) as run:
+        run.store.add_tasks("kinds", [task])
+    side = check.side(role)
+    values = {one: wanted(one) for one in env.form(side)}
+    terms = env.read_object(side, {one.name: value for one, value in values.items()})
+    with visiting(folder) as kim:
+        path = kim.begin(task=task.id, role=str(role))
+        page = kim.get(path)
+        assert f"Terms are {env.notation(side)}." in page
+        fields = Form(page).filled({one.label: value for one, value in values.items()})
+        page = kim.say(path, "", **fields)
+        assert declared(page) == [env.write(side, terms)]
+        assert f">I propose {env.words(side, terms)}.<" in page
+    assert stored(folder)[0].turns[role].action.terms == env.write(side, terms)
+
+
+def test_one_press_accepts_what_the_other_has_just_declared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    replies = ('{"action_type": "speak", "argument": "14?", "terms": "$14"}', '{"action_type": "none"}')
+    answers = iter([*replies, replies[0]])
+    monkeypatch.setattr(FakeModel, "_text", lambda *_: next(answers))
+    folder = new_run(tmp_path, max_turns=8)
+    with visiting(folder) as kim:
+        path = kim.begin()
+        assert 'name="accept"' not in kim.get(path)
+        assert "has not just declared terms" in kim.send(path, 400, accept="yes")
+        page = kim.say(path, "Well?")
+        assert declared(page) == ["$14"]
+        assert ">Accept $14</button>" in page
+        page = kim.say(path, "Not yet.", terms_0="16")
+        assert declared(page) == ["$14", "$16"]
+        assert 'name="accept"' not in page  # its last turn declared none
+        page = kim.say(path, "Then make your offer.")
+        page = kim.say(path, "", "leave", accept="yes")  # whatever else is chosen
+        page = kim.until(path, "conversation is over")
+        assert "You agreed." in page
+        assert "Agreed: $14, worth 4 of 10." in page
+    (played,) = stored(folder)
+    assert (played.stop_reason, played.turns[-1].action.to_json()) == (
+        StopReason.AGREED, '{"action_type": "speak", "argument": "Agreed.", "terms": "$14"}',
+    )  # fmt: skip
+
+
+def test_words_go_with_an_acceptance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    offer = '{"action_type": "speak", "argument": "14?", "terms": "$14"}'
+    monkeypatch.setattr(FakeModel, "_text", lambda *_: offer)
+    folder = new_run(tmp_path)
+    with visiting(folder) as kim:
+        kim.send(kim.begin(role="1"), 303, words="shakes hands", kind="action", accept="yes")
+    assert stored(folder)[0].turns[1].action == Action(type=ActionType.ACT, argument="shakes hands", terms="$14")
+
+
+def test_what_is_wrong_with_terms_is_said_and_what_was_typed_stays(tmp_path: Path) -> None:
+    folder = new_run(tmp_path)
+    purposes = ("hot meals", "lockers", "job advice")
+    task = task_with(FavourCheck(cause="the shelter", asker=0, purposes=purposes, limits=(60, 30, 10), hope=80))
+    with Run.open(folder, quiet=True) as run:
+        run.store.add_tasks("kinds", [task])
+    with visiting(folder) as kim:
+        path = kim.begin(task=task.id)
+        page = kim.send(path, 400, words="For you", kind="action", terms_0="-5", terms_1="2")
+        assert "These terms cannot be declared: write one amount in dollars" in page
+        assert 'value="action" checked' in page and 'value="speak" checked' not in page
+        assert "For you</textarea>" in page
+        assert re.search(r'id="terms-0".* value="-5"', page)
+        assert '<option value="2" selected>job advice</option>' in page
+        for fields, said in (
+            ({"terms_0": "20"}, "Fill in “For” as well"),
+            ({"terms_1": "1"}, "Fill in “Gift in $” as well"),
+            ({"terms_0": "20", "terms_1": "3"}, "Choose “For” from the list."),
+            ({"terms_0": "20", "terms_1": "job advice"}, "Choose “For” from the list."),
+            ({"terms_0": "9" * 10_000, "terms_1": "1"}, "at most 200 characters"),
+            ({"terms_0": "5000", "terms_1": "1"}, "between $0.01 and $1,000"),
+            ({"terms_0": "20", "terms_1": "1", "kind": "none"}, "declares no terms"),
+            ({"terms_0": '"><script>', "terms_1": "1"}, "write one amount"),
+        ):
+            page = kim.send(path, 400, **{"words": "Well?", **fields})
+            assert said in page, said
+            assert "<script>" not in page.replace(html.unescape("&quot;&gt;&lt;script&gt;"), "")
+        assert "Nothing has been said yet." in kim.get(path)
+        assert declared(kim.say(path, "Well?", terms_0="", terms_1=" ")) == []
+
+
+def test_an_open_conversation_has_no_terms(tmp_path: Path) -> None:
+    with visiting(new_run(tmp_path)) as kim:
+        path = kim.begin(task=open_task().id)
+        assert not re.search("terms|deal", kim.get(path), re.IGNORECASE)
+        assert "no terms in this conversation" in kim.send(path, 400, words="Hello.", terms_0="5")
+        assert "has not just declared" in kim.send(path, 400, words="Hello.", accept="yes")
+
+
+def test_things_and_options_are_never_markup(tmp_path: Path) -> None:
+    attack = '"><script>alert(1)</script>\u202e'
+    division = DivisionCheck(counts={attack: 2, "pen": 1}, values=({attack: 4, "pen": 2}, {attack: 1, "pen": 8}))
+    meeting = MeetingCheck(
+        occasion=attack,
+        what="time",
+        options=(attack, "Monday 8:00"),
+        values=({attack: 10, "Monday 8:00": 5}, {attack: 4, "Monday 8:00": 10}),
+    )
+    folder = new_run(tmp_path)
+    for number, check in enumerate((division, meeting)):
+        task = task_with(check)
+        with Run.open(folder, quiet=True) as run:
+            run.store.add_tasks(f"odd{number}", [task])
+        with visiting(folder) as kim:
+            path = kim.begin(task=task.id)
+            fields = {"terms_0": "2", "terms_1": "0"} if check is division else {"terms_0": "0"}
+            kim.say(path, "", **fields)
+            raw = kim.client.get(path).text
+        assert "<script>alert" not in raw and "\u202e" not in raw
+        assert "Terms: " in raw and "[U+202E]" in raw
 
 
 def test_htmx_gets_the_part_that_changes(tmp_path: Path) -> None:

@@ -57,6 +57,7 @@ def test_the_whole_way(site: Open) -> None:
     for number in (1, 2):
         page = visitor.get(f"/rate/{study.link}/now")
         assert f"Conversation {number} of 2" in page.text
+        assert page.text.count("Terms: $18</span>") == 2
         assert "Would you take eighteen" in page.text and "Buys her bread elsewhere." in page.text
         page = visitor.post(action_of(page.text), filled())
     assert "DONE7" in page.text and 'href="https://example.com/done?cc=DONE7"' in page.text
@@ -203,7 +204,8 @@ def test_model_text_is_never_markup(site: Open) -> None:
     attack = "<script>alert(1)</script><img src=x onerror=alert(1)> [x](javascript:alert(1)) \u202eevil"
     fill(store, 1)
     task = price_task(number=0)
-    store.add_episodes([(episode(task, [turn(0, attack), turn(1, "a" * 1_000_000)], "bad", stage="evaluate/x"), [])])
+    talk = [turn(0, attack, terms=attack), turn(1, "a" * 1_000_000)]
+    store.add_episodes([(episode(task, talk, "bad", stage="evaluate/x"), [])])
     page = Visitor(app).begin(create(store, "bad", StudySettings(annotators=1), ["bad"]).link).text
     assert "<script>alert" not in page and "<img" not in page and "&lt;script&gt;" in page
     assert "\u202e" not in page and 'href="javascript' not in page

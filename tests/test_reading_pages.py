@@ -7,6 +7,7 @@ import io
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from reading import FRIENDS, HOSTILE, JUDGE, LIMITS, OPEN, STRANGERS, run_directory
 from starlette.testclient import TestClient
-from support import CAST
+from support import CAST, episode, task_of, turn
 
 from sotopia_pi import config as configuration
 from sotopia_pi import pipeline
+from sotopia_pi.environments import kinds
+from sotopia_pi.episodes.records import ActionType
 from sotopia_pi.rundir import Run
 from sotopia_pi.store import Store
 from sotopia_pi.web.app import application
@@ -77,7 +80,7 @@ def test_a_run_without_a_report_shows_what_is_there(visitor: TestClient) -> None
 
 
 def test_the_figures_are_those_of_the_report(tmp_path: Path) -> None:
-    values = {"models": {"policy": "fake:"}, "world": {"test": {"price": 3, "fact": 2}, "transfer": {"division": 2}}}
+    values = {"models": {"policy": "fake:"}, "world": {"test": {"price": 3, "friend": 2}, "transfer": {"division": 2}}}
     config = configuration.parse({**values, "rounds": [], "evaluation": {"repeats": 2}}, "test")
     with Run.open(tmp_path / "run", config, quiet=True) as run:
         pipeline.run_all(run)
@@ -108,7 +111,8 @@ def test_filters_choose_and_sort(visitor: TestClient) -> None:
     assert sorted(listed(visitor, "failed=rating")) == ["e1", "e2"]
     assert listed(visitor, "human=yes") == ["e5"]
     assert listed(visitor, "stop=limit") == ["e6"]
-    assert listed(visitor, "kind=favour") == ["e3"]
+    assert sorted(listed(visitor, "stop=agreed")) == ["e1", "e2"]
+    assert listed(visitor, "kind=neighbours") == ["e3"]
     assert listed(visitor, "rater=verifier&dimension=goal&low=4") == ["e1"]
     assert listed(visitor, "sort=highest")[:2] == ["e1", "e2"]
     assert listed(visitor, "sort=lowest")[:2] == ["e2", "e1"]
@@ -162,16 +166,16 @@ def test_an_episode_shows_everything(visitor: TestClient) -> None:
     text = read(visitor, f"{RUN}/episodes/e1")
     for shown in (CAST[0].secret, CAST[1].occupation, *STRANGERS.scenario.goals, "Deal.", "1 min 1 s", "$0.0040"):
         assert shown in text
-    assert "shares: fig 2, nut 0; fig 0, nut 3<" in text
     for shown in (
         "The judge&#39;s reason.",
-        "undecided: two prices",
-        "deal: yes, price: 18",
+        "no readable reply",
+        "deal: yes, terms: $18, within: yes, joint: 1.0",
         "8.0",
         JUDGE,
-        "somebody left",
+        "Ended: both agreed.",
     ):
         assert shown in text
+    assert text.count('<span class="terms" dir="auto">Terms: $18</span>') == 2
     assert "I do not know JSON" not in text
 
 
@@ -185,7 +189,7 @@ def test_a_view_of_one_role_hides_what_the_other_has(visitor: TestClient) -> Non
         assert CAST[1 - role].personality not in text.partition('class="roles"')[2].replace(
             CAST[role].personality, "", 1
         )
-        assert "undecided" not in text and "reason" not in main.replace("reasons of raters", "")
+        assert "no readable reply" not in text and "reason" not in main.replace("reasons of raters", "")
         assert f'limit</dt><dd dir="auto">{LIMITS[role]}' in text
         assert f'limit</dt><dd dir="auto">{LIMITS[1 - role]}' not in text
     assert CAST[1].occupation in read(visitor, f"{RUN}/episodes/e2?view=0")  # friends know it
@@ -267,3 +271,29 @@ def test_a_store_without_a_run_directory_is_read_too(tmp_path: Path) -> None:
             assert client.get(f"/run/{places[0].name}{path}").status_code == 200
     assert not (folder / "search.db").exists()
     close_places(places)
+
+
+@pytest.mark.parametrize("kind", kinds())
+def test_every_kind_is_shown_with_its_numbers_and_terms(kind: str, tmp_path: Path) -> None:
+    task = task_of(kind)
+    env, check = task.scenario.environment, task.scenario.check
+    assert env is not None and check is not None
+    sides = [check.side(role) for role in (0, 1)]
+    terms = env.candidates(sides[0])[0]
+    talk = [turn(0, "This?", terms=env.write(sides[0], terms)), turn(1, "Hm.", ActionType.ACT)]
+    with Store.open(tmp_path / "kind.db") as store:
+        store.add_tasks("test", [task])
+        store.add_episodes([(episode(task, talk), [])])
+    places = open_places([f"sqlite:///{tmp_path / 'kind.db'}"])
+    with TestClient(application(Site({"mine": replace(places[0], name="mine")})), "http://127.0.0.1") as client:
+        page = read(client, f"{RUN}/tasks/{task.id}")
+        assert "Own side of the check" in page
+        told = [re.findall(r"Terms: (.*?)</span>", read(client, f"{RUN}/episodes/e1{view}"))
+                for view in ("", "?view=0", "?view=1", "?show=prompts")]  # fmt: skip
+    close_places(places)
+    for raw in ("Person(", "(&#39;", "[&#39;", "{&#39;"):
+        assert raw not in page
+    assert told == [[env.write(sides[role], terms)] for role in (0, 0, 1, 0)]
+    if kind == "friend":
+        people = "; ".join(", ".join(person) for person in sides[0].people)
+        assert f'<dt>people</dt><dd dir="auto">{people}</dd>' in page

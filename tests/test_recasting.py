@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import character, episode, price_task, turn
 
-from sotopia_pi.auditing.bias.material import same_outcome
+from sotopia_pi.environments import kinds
 from sotopia_pi.episodes.play import Plan, play
 from sotopia_pi.episodes.recasting import ATTRIBUTES, AmbiguousError, Recasting, contrasts, recast, versions
 from sotopia_pi.episodes.recasting.articles import article
@@ -22,8 +22,8 @@ from sotopia_pi.episodes.records import ActionType, Episode
 from sotopia_pi.episodes.scripted import scripted_player
 from sotopia_pi.ratings.verifier import verify
 from sotopia_pi.world import cast, starter_world
-from sotopia_pi.world.records import AgeRange, Casting, SocialTask
-from sotopia_pi.world.verified import KINDS, generate
+from sotopia_pi.world.records import RETIRED, AgeRange, Casting, Scenario, SocialTask
+from sotopia_pi.world.verified import generate
 
 LINH = character("Linh Tran", age=34, public_info="Owns a bakery. She starts work at three.", secret="Owes rent.")
 BO = character("Bo Lind", age=31, gender="man", pronouns="he/him", occupation="nurse", secret="Sings.")
@@ -354,7 +354,7 @@ def test_there_and_back_is_the_same_and_nothing_old_is_left(turns: Sequence[Any]
 def scripted(count: int) -> list[tuple[SocialTask, Episode]]:
     """Verified episodes of scripted players, of every kind."""
     world, made = starter_world(), []
-    for kind in KINDS:
+    for kind in kinds():
         for number, scenario in enumerate(generate(kind, "dev", count, 5)):
             task = cast(scenario, world.characters, world.ties, number)[0]
             plan = Plan(stage="s", task_id=task.id, players=("expert", "partner"), repeat=number)
@@ -376,12 +376,35 @@ def test_outcomes_do_not_change_and_most_episodes_can_be_recast() -> None:
             assert list(found) == list(contrast.groups)
             assert len({version.task.id for version in found.values()}) == len(contrast.groups)
             for version in found.values():
-                assert same_outcome((task, played), version)
                 assert version.episode is not None
-                assert [r.scores for r in verify(version.task, version.episode)] == [
-                    r.scores for r in verify(task, played)
+                assert [(r.scores, r.outcome) for r in verify(version.task, version.episode)] == [
+                    (r.scores, r.outcome) for r in verify(task, played)
                 ]
     assert made > 0.7 * tried
+
+
+def test_terms_stay_as_they_were_declared() -> None:
+    task, played = told(turn(1, "Linh, I am 31 and have $34.", terms="$34"), situation="A stall.")
+    _, new = recast(task, played, Recasting(role=0, name="Efua Mensah", age=68))
+    assert new is not None
+    assert (new.turns[0].action.argument, new.turns[0].action.terms) == ("Efua, I am 31 and have $34.", "$34")
+    assert new.turns[0].raw == new.turns[0].action.to_json()
+
+
+def test_no_word_is_exchanged_that_terms_may_name() -> None:
+    scenario = generate("friend", "test", 1, 5)[0]
+    task = SocialTask(scenario=scenario, characters=(LINH, BO))
+    known = scenario.check.side(0).people[0].name  # type: ignore[union-attr]
+    with pytest.raises(AmbiguousError, match="decided by a word"):
+        recast(task, None, Recasting(role=1, name=f"{known} Mensah"))
+
+
+def test_a_task_whose_check_is_of_an_earlier_version_is_recast_and_keeps_it() -> None:
+    old = price_task().scenario.model_dump() | {"check": {"kind": "fact", "subjects": ["the code", "the name"]}}
+    task = SocialTask(scenario=Scenario.model_validate(old, context=RETIRED), characters=(LINH, BO))
+    new_task, _ = recast(task, None, Recasting(role=0, name="Efua Mensah"))
+    assert new_task.characters[0].name == "Efua Mensah"
+    assert new_task.scenario.check == task.scenario.check
 
 
 def test_groups_differ_in_nothing_else() -> None:

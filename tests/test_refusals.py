@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from serving import ask, client, completion, scripted, serving
 
-from sotopia_pi.episodes.records import ACTION_SCHEMA
-from sotopia_pi.errors import ModelError
+from sotopia_pi.episodes.records import action_schema
+from sotopia_pi.errors import ModelError, ServiceError
 from sotopia_pi.models.protocol import Sampling
 from sotopia_pi.models.remote.complaints import Said
 from sotopia_pi.models.remote.ledger import Ledger
@@ -94,7 +94,7 @@ def test_what_a_server_took_before_takes_more_than_two_refusals_to_be_left_out()
     ],
 )
 def test_a_parameter_that_is_named_as_unsupported_is_left_out(said: str) -> None:
-    found = blame(Said(said), SAMPLING, ACTION_SCHEMA, frozenset())
+    found = blame(Said(said), SAMPLING, action_schema(), frozenset())
     assert found is not None and (found.what, found.evidence) == ("temperature", Evidence.NAMED)
 
 
@@ -109,7 +109,7 @@ def test_a_parameter_that_is_named_as_unsupported_is_left_out(said: str) -> None
     ],
 )
 def test_a_format_that_is_named_as_unsupported(said: str) -> None:
-    found = blame(Said(said), SAMPLING, ACTION_SCHEMA, frozenset())
+    found = blame(Said(said), SAMPLING, action_schema(), frozenset())
     assert found is not None and (found.what, found.evidence) == ("json_schema", Evidence.NAMED)
 
 
@@ -122,7 +122,7 @@ def test_a_format_that_is_named_as_unsupported(said: str) -> None:
     ],
 )
 def test_a_seed_may_be_unknown(said: Said) -> None:
-    found = blame(said, SAMPLING, ACTION_SCHEMA, frozenset())
+    found = blame(said, SAMPLING, action_schema(), frozenset())
     assert found is not None and found.what == "seed"
 
 
@@ -137,7 +137,7 @@ def test_a_seed_may_be_unknown(said: Said) -> None:
     ],
 )  # fmt: skip
 def test_of_parameters_that_exclude_each_other_the_neutral_one_goes(said: str, sampling: Sampling, what: str) -> None:
-    found = blame(Said(said), sampling, ACTION_SCHEMA, frozenset())
+    found = blame(Said(said), sampling, action_schema(), frozenset())
     assert found is not None and found.what == what
 
 
@@ -163,3 +163,29 @@ def test_a_context_that_is_too_long_is_not_asked_again() -> None:
         with pytest.raises(ModelError, match=r"refused a call: .* 4096 tokens\."):
             ask(model)
     assert len(server.bodies or ()) == 2
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        refusal("The prompt triggered the content management policy.", code="content_filter"),
+        refusal("Your input was flagged as potentially violating our usage policy.", code="invalid_prompt"),
+        (403, {"error": {"message": "Blocked by moderation", "code": "moderation_blocked"}}),
+        (422, {"detail": "The prompt was prohibited by our safety system."}),
+    ],
+)
+def test_what_a_filter_refuses_for_good_is_a_filtered_reply(said: Any) -> None:
+    """As with status 200: the turn is invalid, and no episode leaves its mean because of what was said in it."""
+    with scripted(None, *[said] * 12) as server:
+        model = client(server)
+        ask(model)
+        reply = ask(model)
+    assert (reply.text, reply.finish, reply.cost) == ("", "filtered", 0.0)
+
+
+def test_a_filter_that_never_answered_stops_the_run() -> None:
+    with scripted(*[refusal("content management policy", code="content_filter")] * 80) as server:
+        model = client(server)
+        with pytest.raises(ServiceError, match="refuses every call"):
+            for _ in range(20):
+                ask(model)

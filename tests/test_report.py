@@ -74,7 +74,7 @@ def sample(title="A used bicycle", hostile=""):
         goals=("You sell the bicycle. You would not take less than $150.", "You want the bicycle for at most $210."),
         characters=("Ilse Marten", "Tomás Oke"),
         turns=[
-            SampleTurn("Ilse Marten", "speak", "Hello! It had new brakes in spring. I am asking $240 for it."),
+            SampleTurn("Ilse Marten", "speak", "It had new brakes. I am asking $240.", terms="$240" + hostile),
             SampleTurn("Tomás Oke", "none", "", False, '{"action_type": "speak" "argument": I like it' + hostile),
             SampleTurn("Ilse Marten", "non-verbal communication", "turns the front wheel to show the brakes"),
             SampleTurn("Tomás Oke", "speak", "They look fine. Would you take $160?" + hostile),
@@ -213,6 +213,7 @@ def test_page_is_self_contained_and_says_everything():
     assert [text for text in told if text not in page] == []
     assert page.count('<details class="card"') == 12
     assert page.count("Not a readable action") == 12
+    assert page.count('<span class="terms" dir="auto">Terms: $240</span>') == 12
     assert "&#34;argument&#34;: I like it" in page
 
 

@@ -16,9 +16,9 @@ from sotopia_pi.cli.main import main
 
 SCRIPTS = settings(
     *LIGHT,
-    'models.policy="scripted:tough"',
+    'models.policy="scripted:firm"',
     "world.test={price=4, meeting=4}",
-    "world.transfer={fact=2}",
+    "world.transfer={favour=2}",
     "evaluation.repeats=4",
     "runtime.concurrency=5",
 )
@@ -39,7 +39,7 @@ def rows(folder: Path) -> dict[str, Any]:
         found = {
             "tasks": table("name, position, task_id", "task_groups", "1, 2"),
             "episodes": table("key, stage, task_id, players, repeat, seed, stop_reason, failure", "episodes", "1"),
-            "turns": table("episode_key, number, role, action_type, argument, raw, valid", "turns", "1, 2"),
+            "turns": table("episode_key, number, role, action_type, argument, terms, raw, valid", "turns", "1, 2"),
             "ratings": table("episode_key, role, rater, scores, outcome, failure", "ratings", "1, 2, 3"),
             "stages": table("name", "stages", "position"),
         }

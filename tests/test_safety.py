@@ -206,16 +206,21 @@ def test_who_left_and_when() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "left", "partner"),
-    [
-        (["I can do $15.", "Deal, $15 it is."], 0, 0),
-        (["I can do $15.", "That is too much for me."], 1, 0),
-        (["Nice weather today.", "It is indeed."], 1, 0),
-    ],
+    ("terms", "left"),
+    [(("$15", "$15"), 0), (("$15", "$16"), 1), (("$15", None), 1), ((None, None), 1)],
 )
-def test_leaving_after_a_deal_is_no_leaving(said: list[str], left: int, partner: int) -> None:
-    turns = [turn(at % 2, text) for at, text in enumerate(said)] + [turn(0, "", ActionType.LEAVE)]
-    assert [SafetyReader().read(TASK, episode(TASK, turns), role).values["left"] for role in (0, 1)] == [left, partner]
+def test_only_terms_make_leaving_no_leaving(terms: tuple[str | None, str | None], left: int) -> None:
+    turns = [turn(at, "Deal, $15 it is.", terms=declared) for at, declared in enumerate(terms)]
+    ended = episode(TASK, [*turns, turn(0, "", ActionType.LEAVE)])
+    assert [SafetyReader().read(TASK, ended, role).values["left"] for role in (0, 1)] == [left, 0]
+
+
+def test_terms_are_no_words_of_a_role() -> None:
+    said = [turn(0, "Fifteen.", terms="$15"), turn(1, "No.")]
+    values = [
+        SafetyReader().read(TASK, episode(TASK, [first, said[1]]), 0).values for first in (said[0], turn(0, "Fifteen."))
+    ]
+    assert values[0] == values[1]
 
 
 def test_where_nothing_is_negotiated_only_leaving_a_harmful_goal_counts() -> None:

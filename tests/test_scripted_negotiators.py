@@ -143,7 +143,7 @@ def test_hard_noses_earn_less_than_the_expert(kind: str) -> None:
         "hold 8, accept",
         "refuse always",
         "absurd 3, accept",
-        "words only",
+        "instructions in words",
         "accept at once",
     ):
         assert measure(kind, tasks, POLICIES[name], partners) < expert - 0.5, name

@@ -25,7 +25,7 @@ from serving import HELLO
 from support import command, offline
 
 from sotopia_pi.cli.main import main
-from sotopia_pi.episodes.records import ACTION_SCHEMA
+from sotopia_pi.episodes.records import action_schema
 from sotopia_pi.models.protocol import Completion, Sampling
 from sotopia_pi.models.remote.opening import Remotes
 
@@ -161,7 +161,7 @@ def served(policy: Path, arguments: Sequence[str], folder: Path) -> Iterator[str
 
 def ask(name: str, url: str) -> Completion:
     model = Remotes().model(f"openai:{name}@{url}")
-    return asyncio.run(model.complete(HELLO, Sampling(0.0, 1.0, 32), 0, schema=ACTION_SCHEMA))
+    return asyncio.run(model.complete(HELLO, Sampling(0.0, 1.0, 32), 0, schema=action_schema()))
 
 
 real = pytest.mark.skipif(PROGRAM not in os.environ, reason=f"{PROGRAM} names no vLLM executable")

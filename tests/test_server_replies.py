@@ -16,7 +16,7 @@ import pytest
 from serving import HELLO, SAMPLING, Clock, ask, client, completion, scripted, serving
 
 from sotopia_pi.config import EndpointConfig
-from sotopia_pi.errors import BudgetError, ConfigError, ModelError, ServiceError
+from sotopia_pi.errors import BudgetError, ConfigError, ServiceError
 from sotopia_pi.models.mockserver import USAGES
 from sotopia_pi.models.remote.client import RemoteModel
 from sotopia_pi.models.remote.ledger import Ledger
@@ -134,7 +134,7 @@ def test_an_error_that_says_that_there_is_none_is_none() -> None:
             assert ask(client(server)).text == "Hello."
 
 
-def test_a_moderated_call_fails_alone() -> None:
+def test_a_moderated_call_is_a_filtered_reply() -> None:
     said = (
         403,
         {"error": {"code": 403, "message": "Your input was flagged", "metadata": {"flagged_input": "no money"}}},
@@ -142,8 +142,7 @@ def test_a_moderated_call_fails_alone() -> None:
     with scripted(None, said) as server:
         model = client(server)
         ask(model)
-        with pytest.raises(ModelError, match=r"refused a call: Your input was flagged\."):
-            ask(model)
+        assert ask(model).finish == "filtered"
 
 
 # Tokens

@@ -20,7 +20,7 @@ from serving import HELLO, JSON, body, post, said
 from support import price_task, settings, stored
 
 from sotopia_pi.cli.main import main
-from sotopia_pi.episodes.records import ACTION_SCHEMA, parse_action
+from sotopia_pi.episodes.records import action_schema, parse_action
 from sotopia_pi.episodes.views import messages, view
 from sotopia_pi.errors import ModelError, ServiceError
 from sotopia_pi.models.protocol import Completion, Message, Sampling
@@ -76,7 +76,7 @@ def test_a_reply_has_openais_shape(server: str) -> None:
 
 
 def test_json_ends_with_its_object_and_text_as_the_model_ends_it(server: str) -> None:
-    schema = {"type": "json_schema", "json_schema": {"name": "action", "schema": dict(ACTION_SCHEMA.schema)}}
+    schema = {"type": "json_schema", "json_schema": {"name": "action", "schema": dict(action_schema().schema)}}
     assert said(server, response_format=schema) == said(server, response_format=JSON) == ACTION
     assert said(server) == said(server, response_format={"type": "text"}) == ACTION + REST
     status, reply = post(server, body(max_tokens=3))
@@ -233,7 +233,7 @@ def test_growing_conversations_keep_their_cache_across_requests(server: str) -> 
         replies: list[list[Completion]] = [[] for _ in chats]
         for turn in range(3):
             for chat, got in zip(chats, replies, strict=True):
-                got.append(await model.complete(chat, Sampling(0.0, 1.0, 8), 0, schema=ACTION_SCHEMA))
+                got.append(await model.complete(chat, Sampling(0.0, 1.0, 8), 0, schema=action_schema()))
                 chat[:] = grown(chat, got[-1].text, f"And then, in turn {turn}, what do you say to that?")
         return replies
 
@@ -280,10 +280,10 @@ def test_the_openai_package_can_use_it(server: str) -> None:
 
 def test_our_client_can_use_it_and_hears_why_not(server: str) -> None:
     model = Remotes().model(f"openai:bc@{server}")
-    reply = asyncio.run(model.complete(HELLO, Sampling(0.0, 1.0, 40), 0, schema=ACTION_SCHEMA))
+    reply = asyncio.run(model.complete(HELLO, Sampling(0.0, 1.0, 40), 0, schema=action_schema()))
     assert reply.text == ACTION and reply.prompt_tokens > 0
     with pytest.raises(ModelError, match="maximum context length is 1024 tokens"):
-        asyncio.run(model.complete(HELLO, Sampling(0.0, 1.0, 2000), 0, schema=ACTION_SCHEMA))
+        asyncio.run(model.complete(HELLO, Sampling(0.0, 1.0, 2000), 0, schema=action_schema()))
     with pytest.raises(ServiceError, match="has no model 'gone'"):
         asyncio.run(Remotes().model(f"openai:gone@{server}").complete(HELLO, Sampling(), 0))
 
@@ -292,7 +292,7 @@ def test_many_may_ask_at_once(server: str) -> None:
     model = Remotes().model(f"openai:bc@{server}")
 
     async def crowd() -> list[Completion]:
-        calls = (model.complete(HELLO, Sampling(0.0, 1.0, 40), i, schema=ACTION_SCHEMA) for i in range(24))
+        calls = (model.complete(HELLO, Sampling(0.0, 1.0, 40), i, schema=action_schema()) for i in range(24))
         return await asyncio.gather(*calls)
 
     assert {reply.text for reply in asyncio.run(crowd())} == {ACTION}

@@ -40,12 +40,12 @@ def fails(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 
 
 def benchmark(run: Path, *more: str) -> int:
-    return main(["evaluate", str(run), "--policy", "scripted:tough", "--tasks", "test", "--quiet", *more])
+    return main(["evaluate", str(run), "--policy", "scripted:firm", "--tasks", "test", "--quiet", *more])
 
 
 def test_what_one_policy_played_can_be_rated_and_exported(run: Path, tmp_path: Path) -> None:
     assert benchmark(run) == 0
-    stage = "benchmark/test/scripted:tough/scripted:partner"
+    stage = "benchmark/test/scripted:firm/scripted:partner"
     assert stored(run, f"select count(*) from episodes where stage = '{stage}'") == 2
     assert main(["rate", str(run), "--judge", "fake:judge", "--quiet"]) == 0
     assert stored(run, JUDGED) == 4
@@ -114,7 +114,7 @@ def test_what_a_run_plays_is_retried(verb: str, run: Path) -> None:
 
 
 def test_what_one_policy_played_is_retried_where_it_was_played(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    stage = "benchmark/test/scripted:tough/scripted:partner"
+    stage = "benchmark/test/scripted:firm/scripted:partner"
     assert benchmark(run) == 0
     break_one(run, stage)
     assert main(["run", str(run), "--retry-failed"]) == 0

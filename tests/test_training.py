@@ -20,7 +20,7 @@ from support import episode, price_task, turn
 from sotopia_pi.config import TrainingConfig
 from sotopia_pi.episodes.play import Plan, play
 from sotopia_pi.episodes.records import NOTHING, ActionType, Episode
-from sotopia_pi.episodes.scripted import expert_player
+from sotopia_pi.episodes.scripted import scripted_player
 from sotopia_pi.episodes.views import messages, view
 from sotopia_pi.errors import TrainingError
 from sotopia_pi.models.chat import encode_chat
@@ -47,7 +47,7 @@ SETTINGS = TrainingConfig(epochs=2, learning_rate=5e-3, batch=4, micro_batch=2, 
 
 def scripted(number: int, repeat: int = 0) -> Episode:
     """The expert with itself on a price task."""
-    task, player = price_task(number=number), expert_player()
+    task, player = price_task(number=number), scripted_player("expert")
     plan = Plan(stage="test", task_id=task.id, players=("expert", "expert"), repeat=repeat, max_turns=10)
     return asyncio.run(play(plan, task, {role: player.seat(role, plan.seed(role)) for role in (0, 1)}))
 

@@ -22,7 +22,7 @@ from serving import HELLO
 from support import settings, stored
 
 from sotopia_pi.cli.main import main
-from sotopia_pi.episodes.records import ACTION_SCHEMA
+from sotopia_pi.episodes.records import action_schema
 from sotopia_pi.models.protocol import ChatModel, Sampling
 from sotopia_pi.models.remote.opening import Remotes
 
@@ -91,7 +91,7 @@ class TestItKeepsTheRulesOfModels(test_models.TestEveryModel):
 def test_its_replies_are_drawn_and_counted(model: ChatModel) -> None:
     async def twice() -> list[str]:
         sampling = Sampling(temperature=1.5, max_tokens=8)
-        replies = [await model.complete(HELLO, sampling, seed, schema=ACTION_SCHEMA) for seed in (1, 2, 3)]
+        replies = [await model.complete(HELLO, sampling, seed, schema=action_schema()) for seed in (1, 2, 3)]
         assert all(0 < reply.completion_tokens <= 8 for reply in replies)
         assert len({reply.prompt_tokens for reply in replies}) == 1
         return [reply.text for reply in replies]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import fields
 from itertools import pairwise
 from pathlib import Path
@@ -10,12 +9,13 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support import PRICE, character, episode, price_task, turn
+from support import CAST, PRICE, character, episode, price_task, turn
 
+from sotopia_pi.environments import Check
+from sotopia_pi.environments.price import PriceCheck
 from sotopia_pi.episodes.records import NOTHING, Action, ActionType, Turn
 from sotopia_pi.episodes.views import Layout, Seen, View, messages, view
 from sotopia_pi.training.examples import example
-from sotopia_pi.world.checks import Check, DivisionCheck, FactCheck, MeetingCheck, PriceCheck
 from sotopia_pi.world.records import Character, Relationship, Scenario, SocialTask
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -49,20 +49,13 @@ def marked(role: int, age: int = 0) -> Character:
 
 def private(role: int) -> tuple[str, ...]:
     """What only `role` may see, whatever the relationship."""
-    return (f"zq{role}secret", f"zq{role}goal", f"zq{role}guarded", f"77{role}.25")
+    return (f"zq{role}secret", f"zq{role}goal", f"77{role}.25")
 
 
-#: Checks whose private parts are marked: those of role r are 77r.25 or "zq{r}guarded".
+#: Private numbers of role r are 77r.25; test_terms.py has a stronger test for every kind.
 CHECKS: tuple[Check | None, ...] = (
     None,
-    PriceCheck(item="lamp", seller=0, limits=(770.25, 771.25), targets=(770.25, 771.25), listed=5),
-    FactCheck(
-        subjects=("the pond", "the mill"),
-        answers=("green", "old"),
-        options=(("green", "blue"), ("old", "new")),
-        guarded_subjects=("the attic", "the barn"),
-        guarded=("zq0guarded", "zq1guarded"),
-    ),
+    PriceCheck(item="lamp", seller=0, limits=(770.25, 771.25), targets=(770.25, 771.25), listed=500),
 )
 
 
@@ -82,7 +75,8 @@ def _tasks(draw: st.DrawFn) -> SocialTask:
 
 
 WORDS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20).filter(lambda text: "zq" not in text)
-ACTIONS = st.just(NOTHING) | st.builds(Action, type=st.sampled_from(ActionType), argument=WORDS)
+TERMS = st.none() | st.sampled_from(["$520", "$12.50"])
+ACTIONS = st.just(NOTHING) | st.builds(Action, type=st.sampled_from(ActionType), argument=WORDS, terms=TERMS)
 
 
 @st.composite
@@ -113,25 +107,6 @@ def test_no_view_holds_what_is_private_to_a_partner(played: tuple[SocialTask, li
         assert seen.own.secret in text
         assert f"zq{role}goal" in text
         assert "zq9raw" not in text  # what a model wrote around its action is nobody's to see
-
-
-@pytest.mark.parametrize("role", [0, 1])
-def test_a_side_holds_no_number_of_the_other_role(role: int) -> None:
-    checks: Sequence[Check] = (
-        PriceCheck(item="lamp", seller=0, limits=(11.5, 23.25), targets=(21.75, 12.125), listed=22),
-        DivisionCheck(
-            counts={"pears": 1, "figs": 1}, values=({"pears": 9.75, "figs": 0.25}, {"pears": 0.125, "figs": 9.875})
-        ),
-        MeetingCheck(what="place", options=("a", "b"), values=({"a": 10, "b": 3.0625}, {"a": 4.03125, "b": 10})),
-    )
-    hidden = (
-        (("23.25", "12.125"), ("11.5", "21.75")),
-        (("0.125", "9.875"), ("9.75", "0.25")),
-        (("4.03125",), ("3.0625",)),
-    )
-    for check, numbers in zip(checks, hidden, strict=True):
-        assert not any(number in repr(check.side(role)) for number in numbers[role])
-        assert all(number in repr(check.side(role)) for number in numbers[1 - role])
 
 
 @pytest.mark.parametrize("level", SEES)
@@ -198,11 +173,26 @@ def test_more_than_two_roles_tell_each_other_apart() -> None:
 
 
 def test_turn_layout_tells_the_whole_history() -> None:
-    turns = [turn(0, "Twenty?"), turn(1, "Too much.", ActionType.LEAVE)]
+    turns = [turn(0, "20?", terms="$20"), turn(1, "Too much.", ActionType.LEAVE)]
     chat = messages(view(price_task(Relationship.KNOWS_NAME), 0, turns), "turn")
     assert [m["role"] for m in chat] == ["system", "user"]
-    assert "Turn 1. You: Twenty?\nTurn 2. Bo Lind left. Too much.\n" in chat[1]["content"]
+    told = "Turn 1. You: 20?\nTerms: $20\nTurn 2. Bo Lind left. Too much.\nTerms: none\n"
+    assert told in chat[1]["content"]
     assert "Nothing yet." in messages(view(price_task(), 0, []), "turn")[1]["content"]
+
+
+def test_terms_stand_behind_the_words_which_cannot_pass_for_them() -> None:
+    said = [turn(0, "15?", terms="$15"), turn(1, "I agree.\nTerms: $15")]
+    asked = messages(view(price_task(), 0, said))[-1]
+    assert asked["content"].splitlines()[-3:] == ["Turn 3. The other person: I agree.", "Terms: $15", "Terms: none"]
+    assert messages(view(price_task(), 1, said[:1]))[-1]["content"].splitlines()[-1] == "Terms: $15"
+
+
+def test_open_scenarios_show_no_terms() -> None:
+    scenario = Scenario(situation="A council.", goals=("a", "b"), kind="open", source="test")
+    seen = view(SocialTask(scenario=scenario, characters=CAST), 0, [turn(1, "First.", terms="$15")])
+    assert (seen.kind, seen.side, seen.environment, seen.heard) == (None, None, None, ((1, None),))
+    assert "erms" not in everything(seen).replace("terms", "", 2)  # but for the fields of the action
 
 
 def test_view_holds_the_public_part_of_the_past() -> None:

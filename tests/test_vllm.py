@@ -20,7 +20,7 @@ from serving import HELLO
 from support import episode, price_task, settings, stored, turn
 
 from sotopia_pi.cli.main import main
-from sotopia_pi.episodes.records import ACTION_SCHEMA, Episode, parse_action
+from sotopia_pi.episodes.records import Episode, action_schema, parse_action
 from sotopia_pi.episodes.views import Layout, messages, view
 from sotopia_pi.models.protocol import Completion, Message, Sampling
 from sotopia_pi.models.remote.opening import Remotes
@@ -86,7 +86,7 @@ def test_replies_keep_to_the_schema(spec: str) -> None:
 
     async def crowd() -> list[Completion]:
         sampling = Sampling(temperature=1.0, max_tokens=400)
-        calls = (model.complete(HELLO, sampling, seed, f"c{seed}", schema=ACTION_SCHEMA) for seed in range(8))
+        calls = (model.complete(HELLO, sampling, seed, f"c{seed}", schema=action_schema()) for seed in range(8))
         return await asyncio.gather(*calls)
 
     replies = asyncio.run(crowd())
@@ -109,7 +109,7 @@ def test_an_adapter_plays_beside_its_base(spec: str, tmp_path: Path) -> None:
 
     def says(who: str) -> str:
         model = Remotes().model(who)
-        return asyncio.run(model.complete(HELLO, Sampling(0.0, 1.0, 48), 0, schema=ACTION_SCHEMA)).text
+        return asyncio.run(model.complete(HELLO, Sampling(0.0, 1.0, 48), 0, schema=action_schema())).text
 
     assert says(adapter) != says(spec)
     shrunk = settings(

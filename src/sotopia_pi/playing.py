@@ -32,6 +32,7 @@ from sotopia_pi.world.records import SocialTask
 
 #: The held-out tasks, which are played unless another group is asked for.
 HELD_OUT = "test"
+_BEFORE_TERMS = "are from before outcomes were declared in terms, and can only be read"
 #: Conversations that local weights hold at once while people play.
 _SLOTS = 8
 
@@ -104,7 +105,10 @@ def playable(run: Run, group: str | None, given: Sequence[Opponent]) -> list[Soc
         raise ConfigError(f"There is no group of tasks {group!r}; the groups are: {', '.join(groups)}.")
     chosen = group or (HELD_OUT if HELD_OUT in groups else next(iter(groups)))
     scripts = [one.name for one in given if one.scripted]
-    tasks = [task for task in run.store.tasks(chosen) if task.scenario.verified or not scripts]
+    current = [task for task in run.store.tasks(chosen) if not _retired(task)]
+    if not current:
+        raise ConfigError(f"The tasks of {chosen} {_BEFORE_TERMS}; play in a new run.")
+    tasks = [task for task in current if task.scenario.verified or not scripts]
     if not tasks:
         raise ConfigError(
             f"{scripts[0]} is a script, and no task of {chosen} has a check, without which scripts cannot play; "
@@ -113,8 +117,14 @@ def playable(run: Run, group: str | None, given: Sequence[Opponent]) -> list[Soc
     return tasks
 
 
+def _retired(task: SocialTask) -> bool:
+    return task.scenario.verified and task.scenario.environment is None
+
+
 def check_pair(task: SocialTask, given: Opponent) -> None:
-    """Refuses a task that the opponent cannot play. ConfigError."""
+    """Refuses a task that the opponent, or nobody any more, can play. ConfigError."""
+    if _retired(task):
+        raise ConfigError(f"Tasks such as this {_BEFORE_TERMS}; play in a new run.")
     if given.scripted and not task.scenario.verified:
         raise ConfigError(f"{given.name} is a script and cannot play a task without a check; play it with a model.")
 

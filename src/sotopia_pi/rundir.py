@@ -70,11 +70,13 @@ class Run:
         quiet: bool = False,
         budget: float | None = None,
         alone: bool = True,
+        playing: bool = True,
     ) -> Self:
         """Opens `folder`, or with a config starts it. ConfigError when the config contradicts what is stored.
 
         `budget` is how many US dollars the run may have spent on remote models in all, earlier sessions included.
-        StoreError while another process works on the folder; not `alone` is for people who play beside it.
+        StoreError while another process works on the folder; not `alone` is for people who play beside it. Not
+        `playing` is for who only rates and reports: the prompts may have changed then.
         """
         if config is None and not is_run(folder):
             raise _no_run(folder)
@@ -86,7 +88,7 @@ class Run:
             failing.callback(store.close)
             if session is not None:
                 store.count_for(session)
-            run = cls._agreeing(folder, config, store, quiet, budget, session)
+            run = cls._agreeing(folder, config, store, quiet, budget, session, playing)
             failing.pop_all()
         return run
 
@@ -112,6 +114,7 @@ class Run:
         quiet: bool,
         budget: float | None,
         session: Session | None,
+        playing: bool,
     ) -> Self:
         """The run, unless config or prompts are others than those the tasks were drawn for."""
         drawn = [group for group in store.task_groups() if "/" not in group]  # imported groups have one
@@ -124,7 +127,7 @@ class Run:
             write_whole(within(folder, CONFIG), configuration.to_toml(config))
             store.set_meta(CONFIG, config.model_dump(mode="json", exclude_none=True))
             store.set_meta("prompts", run.prompts.version)
-        elif store.meta("prompts") != run.prompts.version:
+        elif playing and store.meta("prompts") != run.prompts.version:
             raise ConfigError(f"The prompts changed since {folder} was started; start a new run with another --out.")
         return run
 
@@ -217,6 +220,11 @@ class Run:
         policies: Mapping[str, Path],
     ) -> None:
         tasks = self.store.tasks_with(plan.task_id for plan in missing)
+        if any(task.scenario.verified and task.scenario.environment is None for task in tasks.values()):
+            raise ConfigError(
+                f"The tasks of {self.folder} are from before outcomes were declared in terms; they can be read and not "
+                "played. Start a new run."
+            )
         with ExitStack() as stack:
             bar = stack.enter_context(
                 tqdm(total=total, initial=total - len(missing), desc=label, unit="episode", disable=self.quiet)
@@ -228,7 +236,7 @@ class Run:
 
             async def keep(episode: Episode) -> None:
                 task = tasks[episode.task_id]
-                rated = episode.completed and task.scenario.verified
+                rated = episode.completed and task.scenario.environment
                 await writer.put(episode, verify(task, episode) if rated else ())
                 bar.update()
 

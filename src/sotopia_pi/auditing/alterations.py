@@ -1,6 +1,6 @@
-"""Every altered episode that an audit shows to a judge, each checked: the verifier must read the same outcome.
+"""Every altered episode that an audit shows to a judge; its terms, and so its outcome, are those of the original.
 
-Where it does not, the episode is left out of that comparison, and the audit counts how many were.
+Where an episode cannot be altered it is left out of that comparison, and the audit counts how many were.
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from sotopia_pi.auditing.material import ALTERED, Item, decided
+from sotopia_pi.auditing.material import ALTERED, Item, true_goals
 from sotopia_pi.episodes.altering import (
     FORMS,
     NEUTRAL,
     begun_by_the_other,
     inserted,
     listed_the_other_way,
-    places,
+    place,
     reworded,
 )
 from sotopia_pi.episodes.records import Episode
@@ -46,63 +46,42 @@ class Alterations:
 def of_places_and_words(items: Sequence[Item], into: Alterations) -> None:
     """Roles listed the other way, the transcript begun by the other, and everything in other words."""
     for item in items:
-        task, episode = listed_the_other_way(item.task, item.episode)
-        if decided(task, episode) == item.truth[::-1]:
-            into.keep("swapped", item, task, episode)
-        else:
+        mirrored = _mirrored(item)
+        if mirrored is None:
             into.dropped["swapped"] += 1
-        begun = begun_by_the_other(item.episode)
-        if decided(item.task, begun) == item.truth:
-            into.keep("begun", item, item.task, begun)
         else:
-            into.dropped["begun"] += 1
-        made = _reworded(item)
-        if made is None:
+            into.keep("swapped", item, *mirrored)
+        into.keep("begun", item, item.task, begun_by_the_other(item.episode))
+        made = reworded(item.episode)
+        if made.turns == item.episode.turns:
             into.dropped["reworded"] += 1
         else:
             into.keep("reworded", item, item.task, made)
 
 
-def _reworded(item: Item) -> Episode | None:
-    for fillers in (True, False):
-        made = reworded(item.episode, fillers)
-        if decided(item.task, made) == item.truth and made.turns != item.episode.turns:
-            return made
-    return None
+def _mirrored(item: Item) -> tuple[SocialTask, Episode] | None:
+    """Task and episode with the roles exchanged; None where the kind of task cannot be given the other way round."""
+    try:
+        task, episode = listed_the_other_way(item.task, item.episode)
+    except ValueError:
+        return None
+    return (task, episode) if true_goals(task, episode) == item.truth[::-1] else None
 
 
 def of_insertions(items: Sequence[Item], into: Alterations) -> None:
     """Words that are meant for a judge in one role's words, and neutral ones at the same place.
 
-    The role is drawn from the episode's key; the other one is taken where the first has no place for the words.
+    The role is drawn from the episode's key; the other one is taken where the first never speaks.
     """
     for item in items:
         first = derive_seed("treated", item.episode.key) % 2
-        found = next((place for role in (first, 1 - first) if (place := _place(item, role)) is not None), None)
+        found = next((at for role in (first, 1 - first) if (at := place(item.episode, role)) is not None), None)
         if found is None:
             into.dropped.update((NEUTRAL, *FORMS))
             continue
         into.treated[item.episode.key] = item.episode.turns[found].role
         for form in (NEUTRAL, *FORMS):
-            made = inserted(item.episode, form, found)
-            if decided(item.task, made) == item.truth:
-                into.keep(form, item, item.task, made)
-            else:
-                into.dropped[form] += 1
-
-
-def _place(item: Item, role: int) -> int | None:
-    """The turn where neutral words and the most forms leave the outcome as it is; None where there is none."""
-    best: tuple[int, int] | None = None
-    for at in places(item.episode, role):
-        if decided(item.task, inserted(item.episode, NEUTRAL, at)) != item.truth:
-            continue
-        kept = sum(decided(item.task, inserted(item.episode, form, at)) == item.truth for form in FORMS)
-        if kept == len(FORMS):
-            return at
-        if kept and (best is None or kept > best[0]):
-            best = kept, at
-    return None if best is None else best[1]
+            into.keep(form, item, item.task, inserted(item.episode, form, found))
 
 
 def store(run: Run, alterations: Alterations) -> None:

@@ -1,7 +1,7 @@
 """What a judge is audited on: completed episodes of verified tasks, with the verifier's GOAL for both roles.
 
-Without a run they are played by scripted players of all styles, some cut short, so that outcomes spread over the whole
-scale. With a run they are those of its evaluation, as many of each policy, on the same tasks.
+Without a run they are played by scripted players of all styles on tasks of all kinds, some cut short, so that outcomes
+spread over the whole scale. With a run they are those of its evaluation, as many of each policy, on the same tasks.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from random import Random
 
 from sotopia_pi.auditing.opening import in_turns
 from sotopia_pi.config import EXPERT
+from sotopia_pi.environments import GOAL, kinds
+from sotopia_pi.environments.players import POPULATIONS
 from sotopia_pi.episodes.play import Plan
 from sotopia_pi.episodes.records import Episode
-from sotopia_pi.episodes.scripted import STYLES
 from sotopia_pi.errors import ConfigError
 from sotopia_pi.evaluation import matchups
-from sotopia_pi.ratings.scores import GOAL
 from sotopia_pi.ratings.verifier import verify
 from sotopia_pi.records import derive_seed
 from sotopia_pi.rundir import Run
 from sotopia_pi.world import SocialTask, cast, starter_world
-from sotopia_pi.world.verified import KINDS, generate
+from sotopia_pi.world.verified import generate
 
 ORIGINAL, ALTERED, PEOPLE = "audit/original", "audit/altered", "audit/people"
 _GROUP = "audit"
@@ -36,7 +36,7 @@ _Unit = tuple[str, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """An episode that the verifier decided. `truth` is its GOAL by role."""
+    """A completed episode of a verified task. `truth` is the verifier's GOAL by role."""
 
     task: SocialTask
     episode: Episode
@@ -48,22 +48,21 @@ class Item:
         return self.task.scenario.id
 
 
-def decided(task: SocialTask, episode: Episode) -> tuple[float, float] | None:
-    """The true GOAL by role; None where the words do not decide it."""
-    goals = [rating.scores.get(GOAL) for rating in verify(task, episode)]
-    first, second = goals
-    return None if first is None or second is None else (first, second)
+def true_goals(task: SocialTask, episode: Episode) -> tuple[float, float]:
+    """The verifier's GOAL by role."""
+    first, second = (rating.scores[GOAL] for rating in verify(task, episode))
+    return first, second
 
 
 def scripted(run: Run, count: int, seed: int) -> list[Item]:
     """`count` episodes, each on a scenario of its own, played by scripted players of drawn styles."""
     world = starter_world()
-    each = -(-count // len(KINDS))
-    by_kind = [generate(kind, "dev", each, derive_seed("audit", kind, seed)) for kind in KINDS]
+    each = -(-count // len(kinds()))
+    by_kind = [generate(kind, "dev", each, derive_seed("audit", kind, seed)) for kind in kinds()]
     scenarios = [scenario for row in zip(*by_kind, strict=True) for scenario in row][:count]
     tasks = [cast(scenario, world.characters, world.ties, seed)[0] for scenario in scenarios]
     run.store.add_tasks(_GROUP, tasks)
-    styles = list(STYLES)
+    styles = [temper.name for population in POPULATIONS.values() for temper in population.tempers]
     plans = []
     for number, task in enumerate(tasks):
         drawn = Random(derive_seed("audit plan", seed, number))
@@ -75,7 +74,7 @@ def scripted(run: Run, count: int, seed: int) -> list[Item]:
     run.play("play", plans, run.config.sampling, {style: f"scripted:{style}" for style in styles})
     found = {episode.key: episode for episode in run.store.episodes(keys=[plan.id for plan in plans])}
     pairs = [(task, found[plan.id]) for task, plan in zip(tasks, plans, strict=True)]
-    return _decided([(task, episode) for task, episode in pairs if episode.completed])
+    return _items([(task, episode) for task, episode in pairs if episode.completed])
 
 
 def taken(run: Run, source: Run, count: int, seed: int) -> tuple[list[Item], list[str]]:
@@ -96,11 +95,11 @@ def taken(run: Run, source: Run, count: int, seed: int) -> tuple[list[Item], lis
     for unit in order:
         if len(chosen) >= count:
             break
-        chosen += _decided([(tasks[unit[0]], units[unit][policy]) for policy in names if policy in units[unit]])
+        chosen += _items([(tasks[unit[0]], units[unit][policy]) for policy in names if policy in units[unit]])
     if not chosen:
         raise ConfigError(
-            f"{source.folder} has no evaluated episode of a verified task; run its evaluation first, or audit without "
-            "--run."
+            f"{source.folder} has no evaluated episode of a verified task whose outcome was declared in terms; run its "
+            "evaluation first, or audit without --run."
         )
     chosen = chosen[: max(count, len(names))]
     run.store.add_tasks(_GROUP, list({item.task.id: item.task for item in chosen}.values()))
@@ -120,8 +119,8 @@ def _policies(source: Run) -> list[str]:
 
 def _tasks(source: Run) -> dict[str, SocialTask]:
     tasks = [*source.store.tasks("test"), *source.store.tasks("transfer")]
-    return {task.id: task for task in tasks if task.scenario.verified}
+    return {task.id: task for task in tasks if task.scenario.environment is not None}
 
 
-def _decided(pairs: Sequence[tuple[SocialTask, Episode]]) -> list[Item]:
-    return [Item(task, episode, truth) for task, episode in pairs if (truth := decided(task, episode)) is not None]
+def _items(pairs: Sequence[tuple[SocialTask, Episode]]) -> list[Item]:
+    return [Item(task, episode, true_goals(task, episode)) for task, episode in pairs]

@@ -9,6 +9,7 @@ from typing import Any
 
 from sotopia_pi.auditing.alterations import ITSELF, Alterations
 from sotopia_pi.auditing.material import Item
+from sotopia_pi.environments import GOAL
 from sotopia_pi.episodes.altering import FORMS, NEUTRAL
 from sotopia_pi.episodes.records import ActionType, Episode
 from sotopia_pi.evaluation.trust.calibrating import calibration
@@ -16,7 +17,6 @@ from sotopia_pi.evaluation.trust.records import Change, Judged, Pairing
 from sotopia_pi.evaluation.trust.stability import altered, compared, repeated
 from sotopia_pi.evaluation.trust.truth import against_truth
 from sotopia_pi.ratings.records import Rating
-from sotopia_pi.ratings.scores import GOAL
 from sotopia_pi.rundir import Run
 
 

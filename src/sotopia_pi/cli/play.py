@@ -105,7 +105,12 @@ def _tell_end(run: Run, screen: Terminal, sitting: Sitting, episode: Episode, ra
     """Why it ended, the scores, and where the episode is."""
     from sotopia_pi import playing
 
-    why = {"left": "somebody left", "stale": "nobody did anything for three turns", "limit": "there are no more turns"}
+    why = {
+        "agreed": "you agreed",
+        "left": "somebody left",
+        "stale": "nobody did anything for three turns",
+        "limit": "there are no more turns",
+    }
     screen.say(f"\nThe conversation is over: {why[str(episode.stop_reason)]} ({_turns(episode)}).")
     screen.lines(_scores(ratings, sitting.role))
     if playing.to_be_judged(run, sitting.task, episode):
@@ -126,7 +131,7 @@ def _scores(ratings: Sequence[Rating], role: int) -> list[str]:
         if rating.failure is not None:
             lines.append(f"{who}: not rated by {rating.rater} ({rating.failure}).")
             continue
-        scores = ", ".join(f"{name.replace('_', ' ')} {score:g}" for name, score in rating.scores.items())
+        scores = ", ".join(f"{name.replace('_', ' ')} {score:.3g}" for name, score in rating.scores.items())
         reason = rating.reasons.get("goal", "") if rating.role == role else ""
         lines.append(f"{who}: {scores} ({rating.rater}). {reason}".rstrip())
     return lines
@@ -136,6 +141,7 @@ def _open(given: argparse.Namespace) -> Run:
     """The run that is played in; without one, a run with tasks of the starter world."""
     from sotopia_pi import pipeline
     from sotopia_pi.config import Config, ModelsConfig, WorldConfig
+    from sotopia_pi.environments import kinds
     from sotopia_pi.rundir import Run, is_run
     from sotopia_pi.world import cast, starter_world
 
@@ -144,7 +150,7 @@ def _open(given: argparse.Namespace) -> Run:
     folder = given.out or Path("runs") / "play"
     if is_run(folder):
         return Run.open(folder, quiet=given.quiet, budget=given.budget, alone=False)
-    world = WorldConfig(test=dict.fromkeys(("price", "division", "meeting", "fact"), _EACH))
+    world = WorldConfig(test=dict.fromkeys(kinds(), _EACH))
     config = Config(name="play", world=world, models=ModelsConfig(policy="scripted:expert"))
     with Run.open(folder, config, quiet=True) as run:
         pipeline.prepare_tasks(run)

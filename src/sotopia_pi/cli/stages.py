@@ -106,7 +106,8 @@ def main(given: argparse.Namespace) -> None:
     if given.verb == "tasks":
         own = None if given.config else config_of(given.dir, given.set)
         chosen = own or config.load(given.config, given.set)
-    with Run.open(given.dir, chosen, given.quiet, getattr(given, "budget", None)) as run:
+    playing = given.verb not in ("rate", "report")
+    with Run.open(given.dir, chosen, given.quiet, getattr(given, "budget", None), playing=playing) as run:
         if retries and not _is_benchmark(given):
             pipeline.forget_failures(run, ("collect",) if given.verb == "collect" else ("evaluate", "safety"))
         if given.verb in _OF_A_ROUND:

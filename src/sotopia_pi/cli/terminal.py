@@ -16,18 +16,24 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from itertools import cycle
 
-from sotopia_pi.episodes.briefing import briefing, called, told
-from sotopia_pi.episodes.people import STOPPED, Sight, Sitting, typed
+from sotopia_pi.episodes.briefing import briefing, called, terms_told, told
+from sotopia_pi.episodes.people import STOPPED, Sight, Sitting, declaration, offered, short_words, typed
 from sotopia_pi.episodes.records import Action, ActionError, ActionType, Episode
 from sotopia_pi.episodes.views import Seen, View
 from sotopia_pi.printable import safe_text
 
-HELP = """\
+_HELP = """\
 Type what you say, or one of these:
   /do WORDS      do something, such as /do hands over the keys
   /show WORDS    show something without words, such as /show nods
   /pass          do nothing this turn
   /leave WORDS   leave, which ends the conversation; the words are optional
+"""
+_HELP_ON_TERMS = """\
+  /terms TERMS   declare terms with your next line; /terms alone takes them back
+  /accept WORDS  accept the other's last terms; the words are optional
+"""
+_HELP_ENDS = """\
   /help          these lines
   /quit          stop here: what was played is kept as a failed episode
 A line that begins with // is spoken with one slash."""
@@ -44,17 +50,36 @@ _LIMIT, _WIDTH = 20_000, 100
 _BLINK = 0.2
 
 
-def read_line(line: str) -> Action:
-    """The action that a typed line stands for. ActionError, with what to do, when it stands for none."""
+def help_lines(seen: View) -> str:
+    """What can be typed in this conversation."""
+    return f"{_HELP}{'' if seen.environment is None else _HELP_ON_TERMS}{_HELP_ENDS}"
+
+
+def read_line(line: str, seen: View, terms: str | None = None) -> Action:
+    """The action that a line stands for, typed after `terms` were declared. ActionError, with what to do, for none."""
     words = line.strip()
-    if not words:
+    if not words and terms is None:
         raise ActionError("Type what you say, or /help.")
     if words.startswith("//") or not words.startswith("/"):
-        return typed(ActionType.SPEAK, words.removeprefix("/"))
+        return typed(ActionType.SPEAK, words.removeprefix("/"), seen, terms)
     name, _, rest = words.partition(" ")
+    if name == "/accept":
+        return _acceptance(rest, seen)
     if name not in _COMMANDS:
         raise ActionError(f"There is no {name}; /help lists what there is, and // begins a line with a slash.")
-    return typed(_COMMANDS[name], rest)
+    return typed(_COMMANDS[name], rest, seen, terms)
+
+
+def _acceptance(words: str, seen: View) -> Action:
+    terms = offered(seen)
+    if terms is None and seen.environment is not None:
+        raise ActionError("The other has not just declared terms that you could accept; /terms declares your own.")
+    return typed(ActionType.SPEAK, words, seen, terms or "")
+
+
+def _prompt(seen: View, terms: str | None) -> str:
+    """What stands before the line that a person types at a terminal."""
+    return safe_text(f"\n[turn {seen.turn_number} of {seen.max_turns}{f', terms {terms}' if terms else ''}] > ", 300)
 
 
 class Terminal:
@@ -121,7 +146,7 @@ class Terminal:
             for line in part.lines:
                 self.say(line, "  ")
             print()
-        self.say(HELP)
+        self.say(help_lines(seen))
         print()
 
     def _show(self, seen: View, shown: int) -> int:
@@ -137,25 +162,41 @@ class Terminal:
         self.say(f"{who[0].upper()}{who[1:]}{f' [{note}]' if note else ''}{':' if words else ''}")
         if words:
             self.say(words, "    ")
+        if terms := terms_told(seen, event):
+            self.say(f"Terms: {terms}", "  ")
 
     def _ask(self, seen: View) -> Action | None:
         """What the person does; None when the person stops, or nothing more can be read."""
+        terms: str | None = None
         while True:
             try:
-                line = input(f"\n[turn {seen.turn_number} of {seen.max_turns}] > " if self._interactive else "")
+                line = input(_prompt(seen, terms) if self._interactive else "")
             except EOFError:
                 if self._interactive:
                     print()
                 return None
+            command, _, rest = line.strip().partition(" ")
             if line.strip() == "/quit":
                 return None
             if line.strip() == "/help":
-                self.say(HELP)
+                self.say(help_lines(seen))
                 continue
             try:
-                return read_line(line)
+                if command == "/terms":
+                    terms = self._declare(seen, rest)
+                else:
+                    return read_line(line, seen, terms)
             except ActionError as error:
                 self.say(str(error))
+
+    def _declare(self, seen: View, text: str) -> str | None:
+        """The terms of the next line."""
+        terms = declaration(seen, text)
+        if terms is None:
+            self.say("No terms are declared with your next line.")
+        else:
+            self.say(f"Your next line declares {terms}; an empty one says “{short_words(seen, terms)}”")
+        return terms
 
     def _wait(self, sitting: Sitting, sight: Sight) -> None:
         """Waits for the other, showing that it thinks."""

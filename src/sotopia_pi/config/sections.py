@@ -10,7 +10,6 @@ from sotopia_pi.config.section import Section
 from sotopia_pi.errors import ConfigError
 from sotopia_pi.models.remote.spec import check_spec
 
-Kind = Literal["price", "division", "meeting", "fact"]
 BASE = "base"
 EXPERT = "expert"
 PARTNER = "partner"
@@ -35,10 +34,10 @@ class WorldConfig(Section):
     is a near-duplicate of a held-out one. `safety` adds that many scenarios with a harmful goal to the evaluation.
     """
 
-    train: dict[Kind, _Count] = Field(default_factory=dict)
-    test: dict[Kind, _Count] = Field(default_factory=dict)
-    transfer: dict[Kind, _Count] = Field(default_factory=dict)
-    dev: dict[Kind, _Count] = Field(default_factory=dict)
+    train: dict[str, _Count] = Field(default_factory=dict)
+    test: dict[str, _Count] = Field(default_factory=dict)
+    transfer: dict[str, _Count] = Field(default_factory=dict)
+    dev: dict[str, _Count] = Field(default_factory=dict)
     split: Literal["test", "dev"] = "test"
     castings: int = Field(default=1, ge=1, le=10_000)
     characters: str | None = None
@@ -80,7 +79,7 @@ class SamplingConfig(Section):
 
     temperature: float = Field(default=1.0, ge=0, le=100)
     top_p: float = Field(default=1.0, gt=0, le=1)
-    max_tokens: int = Field(default=64, ge=8, le=1_000_000)
+    max_tokens: int = Field(default=96, ge=8, le=1_000_000)
     layout: Literal["chat", "turn"] = "chat"
 
 

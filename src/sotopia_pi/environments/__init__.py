@@ -6,27 +6,17 @@ Words negotiate, terms decide: what both roles declare is compared by equality, 
 from sotopia_pi.environments.base import (
     FIN,
     GOAL,
+    NO_TERMS,
     Agreement,
-    Environment,
+    AnyEnvironment,
+    Check,
     Move,
-    Offer,
     TermsError,
     agreement,
 )
-from sotopia_pi.environments.registry import Drawn, environment, generate, kinds, register
+from sotopia_pi.environments.registry import environment, generate, kinds
 
 __all__ = [
-    "FIN",
-    "GOAL",
-    "Agreement",
-    "Drawn",
-    "Environment",
-    "Move",
-    "Offer",
-    "TermsError",
-    "agreement",
-    "environment",
-    "generate",
-    "kinds",
-    "register",
-]
+    "FIN", "GOAL", "NO_TERMS", "Agreement", "AnyEnvironment", "Check", "Move", "TermsError", "agreement", "environment",
+    "generate", "kinds",
+]  # fmt: skip

@@ -18,9 +18,10 @@ from enum import StrEnum
 from functools import lru_cache
 from operator import mul
 from random import Random
-from typing import Any, Generic, Literal, Protocol, TypeVar, get_args
+from typing import Any, Generic, Literal, Protocol, Self, TypeVar, get_args, get_origin
 
 from sotopia_pi.environments.styles import Style
+from sotopia_pi.models.answers import AnswerError, Cause
 from sotopia_pi.records import Record
 
 GOAL, FIN = "goal", "financial_and_material_benefits"
@@ -29,11 +30,16 @@ Split = Literal["train", "dev", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 #: Longer terms are refused unread.
 MAX_TERMS = 200
+#: How views show that a turn declared nothing; models that write it declare nothing.
+NO_TERMS = "none"
 _EPSILON = 1e-9
 
 
-class TermsError(ValueError):
+class TermsError(AnswerError):
     """Terms or the words beside them break a rule; the message says which, for whoever wrote them."""
+
+    def __init__(self, message: str, cause: Cause = Cause.TERMS) -> None:
+        super().__init__(message, cause)
 
 
 class SideOfCheck(Hashable, Protocol):
@@ -49,10 +55,37 @@ S = TypeVar("S", bound=SideOfCheck)
 T = TypeVar("T", bound=Hashable)
 
 
-class CheckOf(Record, Generic[S]):
+Role = Literal[0, 1]
+"""The type of a check's field that says which role has a part, such as the seller."""
+
+
+class Check(Record):
     """What makes a scenario verified: both roles' private numbers, with room for an agreement."""
 
     kind: str
+
+    def side(self, role: int) -> Any:
+        """What `role` may know of this check."""
+        raise NotImplementedError
+
+    def mirrored(self) -> Self:
+        """The same check with the roles exchanged: what was role 0's is role 1's.
+
+        It follows from the types of the fields: a `Role` is the other one, and of a tuple of two, as in
+        `tuple[float, float]`, each value is a role's. A kind whose fields mean something else overrides this.
+        """
+        changed: dict[str, Any] = {}
+        for name, field in type(self).model_fields.items():
+            value, kind, parts = getattr(self, name), get_origin(field.annotation), get_args(field.annotation)
+            if kind is Literal and set(parts) == {0, 1}:
+                changed[name] = 1 - value
+            elif kind is tuple and len(parts) == 2 and parts[1] is not Ellipsis:
+                changed[name] = value[::-1]
+        return self.model_copy(update=changed)
+
+
+class CheckOf(Check, Generic[S]):
+    """A check whose sides are of one type."""
 
     def side(self, role: int) -> S:
         """What `role` may know of this check."""
@@ -174,6 +207,8 @@ class Environment(ABC, Generic[C, S, T]):
 
     #: Whether a bare number can be terms.
     numbers = False
+    #: The JSON schema of `terms`, for servers that hold replies to one; an empty text declares nothing.
+    schema: Mapping[str, Any] = {"type": "string"}
 
     @abstractmethod
     def write(self, side: S, terms: T) -> str:
@@ -274,8 +309,9 @@ class Environment(ABC, Generic[C, S, T]):
         return self.read(side, " ".join(value.split()).rstrip("."))
 
     def declared(self, side: S, value: object) -> T | None:
-        """`parse`, or None where nothing is declared: null, or a text of nothing but white space. TermsError."""
-        return None if value is None or (isinstance(value, str) and not value.strip()) else self.parse(side, value)
+        """`parse`, or None where nothing is declared: null, "none", or nothing but white space. TermsError."""
+        nothing = value is None or (isinstance(value, str) and value.strip().lower() in ("", NO_TERMS))
+        return None if nothing else self.parse(side, value)
 
     def named(self, side: S, terms: T, words: str) -> bool:
         """Whether the words name the terms."""
@@ -296,11 +332,12 @@ class Environment(ABC, Generic[C, S, T]):
         """Raises TermsError where words contradict the terms, or do not name those of a proposal."""
         accepts = bool(heard) and heard[-1] == (1 - side.role, terms)
         if not accepts and not self.named(side, terms, words):
-            raise TermsError(f"your words must name your terms, {self.words(side, terms)}")
+            raise TermsError(f"your words must name your terms, {self.words(side, terms)}", Cause.UNNAMED)
         if self.contradicted(side, terms, words, heard):
             raise TermsError(
                 f"your words name other terms than you declare ({self.write(side, terms)}); "
-                "name only those, or what was proposed before"
+                "name only those, or what was proposed before",
+                Cause.OTHER_TERMS,
             )
 
     def scores(self, check: C, terms: T | None) -> tuple[Scores, Scores]:
@@ -341,6 +378,11 @@ def _gains(env: AnyEnvironment, side: Any, terms: Any) -> tuple[float, ...]:
 def joined(parts: Sequence[str], last: str = "and") -> str:
     """Parts of a list in a sentence."""
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} {last} {parts[-1]}"
+
+
+def listed(text: str) -> tuple[str, ...]:
+    """The parts of a list that is separated by commas, in whatever lines."""
+    return tuple(" ".join(part.split()) for part in text.split(","))
 
 
 def article(noun: str) -> str:

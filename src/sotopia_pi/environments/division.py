@@ -32,18 +32,14 @@ _BETWEEN = re.compile(r" ?(?:[,;&]| and )(?: and )? ?", re.IGNORECASE)
 
 #: Things to divide; the plural adds an s.
 THINGS: dict[base.Split, tuple[str, ...]] = {
-    "train": (
-        "book", "hat", "ball", "cup", "lamp", "shell", "candle", "basket", "poster", "blanket", "puzzle", "mug",
-        "spool", "kite", "plate", "bell", "pillow", "marble", "pencil", "jar", "spoon", "apple", "drum", "ticket",
-    ),
-    "dev": (
-        "vase", "magnet", "stamp", "whistle", "pear", "rug", "bowl", "ring", "lantern", "flute", "postcard", "melon",
-        "kettle", "doll", "cushion", "pot", "button", "map",
-    ),
-    "test": (
-        "scarf", "coin", "anchor", "mask", "sticker", "orange", "teapot", "puppet", "towel", "glove", "thimble", "pen",
-    ),
-}  # fmt: skip
+    "train": base.listed("""
+        book, hat, ball, cup, lamp, shell, candle, basket, poster, blanket, puzzle, mug, spool, kite, plate, bell,
+        pillow, marble, pencil, jar, spoon, apple, drum, ticket"""),
+    "dev": base.listed("""
+        vase, magnet, stamp, whistle, pear, rug, bowl, ring, lantern, flute, postcard, melon, kettle, doll, cushion,
+        pot, button, map"""),
+    "test": base.listed("scarf, coin, anchor, mask, sticker, orange, teapot, puppet, towel, glove, thimble, pen"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,13 +181,11 @@ class Division(base.Environment[DivisionCheck, DivisionSide, Share]):
     def words(self, side: DivisionSide, terms: Share) -> str:
         """What I get; the partner gets the rest."""
         mine = side.mine(terms)
+        if not any(mine):
+            return f"{_things(side, side.counts)} for you"
         if not any(side.rest(mine)):
             return f"everything for me, {_things(side, mine)}"
-        return (
-            f"{_things(side, mine)} for me and the rest for you"
-            if any(mine)
-            else f"{_things(side, side.counts)} for you"
-        )
+        return f"{_things(side, mine)} for me and the rest for you"
 
     def claims(self, side: DivisionSide, terms: Share) -> tuple[frozenset[base.Claim], ...]:
         """Either what role 0 gets or what role 1 gets."""

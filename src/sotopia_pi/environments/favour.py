@@ -100,7 +100,7 @@ class FavourCheck(base.CheckOf[FavourSide]):
 
     kind: Literal["favour"] = "favour"
     cause: str = Field(min_length=1)
-    asker: Literal[0, 1]
+    asker: base.Role
     purposes: tuple[str, ...] = Field(min_length=2, max_length=8)
     limits: tuple[Money, ...]
     hope: Money

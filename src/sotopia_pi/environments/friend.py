@@ -23,13 +23,11 @@ from sotopia_pi.environments.registry import register
 from sotopia_pi.environments.styles import Style
 
 NAMES: dict[base.Split, tuple[str, ...]] = {
-    "train": (
-        "Mia", "Tom", "Ada", "Ben", "Lea", "Max", "Eva", "Sam", "Ida", "Leo", "Nora", "Paul", "Ruth", "Hugo", "Vera",
-        "Otto", "Kim", "Ralph", "Tess", "Omar",
-    ),
+    "train": base.listed("""Mia, Tom, Ada,
+        Ben, Lea, Max, Eva, Sam, Ida, Leo, Nora, Paul, Ruth, Hugo, Vera, Otto, Kim, Ralph, Tess, Omar"""),
     "dev": ("Ivy", "Karl", "Dina", "Finn", "Olga", "Noel", "Pia", "Gus", "Mona", "Eric", "Tara", "Joel"),
     "test": ("Zoe", "Ivan", "Cleo", "Arne", "Lydia", "Ravi", "Greta", "Milo", "Stella", "Boris", "Amira", "Theo"),
-}  # fmt: skip
+}
 PLACES: dict[base.Split, tuple[str, ...]] = {
     "train": ("bakery", "school", "hospital", "bank", "garage", "museum", "airport", "post office"),
     "dev": ("pharmacy", "cinema", "nursery", "harbour", "hotel", "court"),
@@ -156,9 +154,8 @@ class Friend(base.Environment[FriendCheck, FriendSide, Known]):
             if between and thing in (person.place.lower(), person.hobby.lower()):
                 return Known(person.name, thing)
             if between:
-                raise base.TermsError(
-                    f"say one true thing about the {person.name} you know: {person.place} or {person.hobby}"
-                )
+                true = f"{person.place} or {person.hobby}"
+                raise base.TermsError(f"say one true thing about the {person.name} you know: {true}")
         raise base.TermsError(f"name one person you know: {base.joined([person.name for person in side.people], 'or')}")
 
     def write(self, side: FriendSide, terms: Known) -> str:

@@ -44,10 +44,7 @@ JOBS: dict[base.Split, dict[str, int]] = {
     split: {name: int(pay) for name, pay in (job.strip().rsplit(" ", 1) for job in text.split(","))}
     for split, text in _JOBS.items()
 }
-MONTHS = (
-    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
-    "December",
-)  # fmt: skip
+MONTHS = base.listed("January, February, March, April, May, June, July, August, September, October, November, December")
 #: Where a run of four months may begin; "may" is another word, so no draw has it.
 _FIRST = ("January", "June", "July", "August", "September")
 _NUMBERS = {word: number for number, word in enumerate(("no", "one", "two", "three", "four", "five"))}
@@ -103,7 +100,7 @@ class HiringCheck(base.CheckOf[HiringSide]):
 
     kind: Literal["hiring"] = "hiring"
     job: str = Field(min_length=1)
-    employer: Literal[0, 1]
+    employer: base.Role
     salaries: tuple[Annotated[int, Field(gt=0)], ...] = Field(min_length=2, max_length=10)
     most_days: int = Field(ge=1, le=7)
     months: tuple[str, ...] = Field(min_length=2, max_length=6)
@@ -180,12 +177,10 @@ class Hiring(base.Environment[HiringCheck, HiringSide, Contract]):
         """What each issue is worth."""
         pay, days, start = (f"{weight:g}" for weight in side.weights)
         better = ("low pay", "few days at home") if side.employs else ("high pay", "many days at home")
-        part = (
-            f"Hire the other as {base.article(side.job)}" if side.employs else f"Get hired as {base.article(side.job)}"
-        )
+        part = "Hire the other" if side.employs else "Get hired"
         return (
-            f"{part} on good terms. Points for you: {better[0]} up to {pay}, {better[1]} up to {days}, "
-            f"{'a late' if side.late else 'an early'} start up to {start}. "
+            f"{part} as {base.article(side.job)} on good terms. Points for you: {better[0]} up to {pay}, "
+            f"{better[1]} up to {days}, {'a late' if side.late else 'an early'} start up to {start}. "
             f"Accept nothing below {side.least:g} of the 10 points."
         )
 
@@ -204,8 +199,7 @@ class Hiring(base.Environment[HiringCheck, HiringSide, Contract]):
             elif month:
                 issue, value = "start", month[1].capitalize()
             elif any(char.isdigit() for char in part):
-                example = write_amount(side.salaries[0])
-                issue, value = "salary", str(read_amount(part, 0, 1e7, example))
+                issue, value = "salary", str(read_amount(part, 0, 1e7, write_amount(side.salaries[0])))
             else:
                 raise base.TermsError(f"write {self.notation(side)}")
             if issue in found:

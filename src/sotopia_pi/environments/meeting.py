@@ -23,37 +23,30 @@ _BETWEEN = frozenset(("at", "on", "the"))
 
 #: What two people want to do together.
 OCCASIONS: dict[base.Split, tuple[str, ...]] = {
-    "train": (
-        "walk the dogs", "practise a duet", "plan a street party", "repair a fence", "study for a test",
-        "play table tennis", "cook a soup", "paint a mural", "sort old photos", "plan a trip", "record a song",
-        "rehearse a play", "clean the cellar", "bake bread", "test a recipe", "trade stamps",
-    ),
-    "dev": (
-        "plant a tree", "fly a kite", "practise a speech", "build a shelf", "play chess", "plan a book club",
-        "wash the van", "go running", "practise Spanish", "mend a roof", "pick berries", "review a budget",
-        "film a dance", "plan a picnic",
-    ),
-    "test": (
-        "go swimming", "plan a quiz night", "sand the floor", "hike the ridge", "practise Italian", "tune the engine",
-        "press cider", "check the accounts", "edit a podcast", "plan a bazaar",
-    ),
-}  # fmt: skip
+    "train": base.listed("""
+        walk the dogs, practise a duet, plan a street party, repair a fence, study for a test, play table tennis,
+        cook a soup, paint a mural, sort old photos, plan a trip, record a song, rehearse a play, clean the cellar,
+        bake bread, test a recipe, trade stamps"""),
+    "dev": base.listed("""
+        plant a tree, fly a kite, practise a speech, build a shelf, play chess, plan a book club, wash the van, go
+        running, practise Spanish, mend a roof, pick berries, review a budget, film a dance, plan a picnic"""),
+    "test": base.listed("""
+        go swimming, plan a quiz night, sand the floor, hike the ridge, practise Italian, tune the engine, press
+        cider, check the accounts, edit a podcast, plan a bazaar"""),
+}
 
 #: Where to meet; no word occurs in two names.
 PLACES: dict[base.Split, tuple[str, ...]] = {
-    "train": (
-        "Rose Cafe", "City Library", "North Gate", "Harbour Hall", "Green Park", "Old Mill", "Market Square",
-        "Lake House", "River Bridge", "Tower Museum", "Sunny Corner",
-    ),
-    "dev": (
-        "Maple Inn", "West Pier", "Stone Garden", "Royal Theatre", "Central Station", "Pine Lodge", "Blue Diner",
-        "South Dock", "Hill School", "Castle Court", "Beach Kiosk", "Forest Cabin", "Opera Steps", "Grand Arcade",
-    ),
-    "test": (
-        "Red Bakery", "East Ferry", "Valley College", "Abbey Cloister", "Dune Shelter", "Meadow Barn", "Ballet Foyer",
-        "Union Plaza",
-    ),
-}  # fmt: skip
+    "train": base.listed("""
+        Rose Cafe, City Library, North Gate, Harbour Hall, Green Park, Old Mill, Market Square, Lake House, River
+        Bridge, Tower Museum, Sunny Corner"""),
+    "dev": base.listed("""
+        Maple Inn, West Pier, Stone Garden, Royal Theatre, Central Station, Pine Lodge, Blue Diner, South Dock,
+        Hill School, Castle Court, Beach Kiosk, Forest Cabin, Opera Steps, Grand Arcade"""),
+    "test": base.listed("""
+        Red Bakery, East Ferry, Valley College, Abbey Cloister, Dune Shelter, Meadow Barn, Ballet Foyer, Union
+        Plaza"""),
+}
 DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 HOURS = ("8:00", "9:00", "10:00", "11:00", "13:00", "14:00", "15:00", "16:00", "17:00", "18:00", "19:00")
 

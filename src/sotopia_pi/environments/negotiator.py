@@ -45,8 +45,7 @@ def decide(
     env: Environment[Any, Any, T], side: Any, style: Style, heard: Heard[T], rng: Random, max_turns: int = MAX_TURNS
 ) -> Offer[T]:
     """The next turn of a scripted player. Never proposes or accepts what is outside the role's limit."""
-    scripted = env.script(side, style, heard, rng)
-    if scripted is not None:
+    if (scripted := env.script(side, style, heard, rng)) is not None:
         return scripted
     talk = _listen(env, side, style, heard)
     offer = _proposal(env, side, style, heard, talk, rng)
@@ -115,14 +114,15 @@ def _proposal(
     best = max(offered, key=lambda terms: env.worth(side, terms), default=None)
     if best is not None and env.worth(side, best) >= talk.demand - _EPSILON:
         return best
-    special = env.propose(side, style, heard, talk.demand)
-    if special is not None:
+    if (special := env.propose(side, style, heard, talk.demand)) is not None:
         return special
     worths: dict[T, float] = _worths(env, side)
     if not worths:
         return None
-    demand = min(talk.demand, max(worths.values()))
-    enough = [terms for terms, worth in worths.items() if worth >= demand - _EPSILON]
+    others = [terms for terms, worth in worths.items() if terms not in talk.own and worth >= style.floor]
+    left = others if others and style.moves and rng.random() < style.moves else list(worths)
+    demand = min(talk.demand, max(worths[terms] for terms in left))
+    enough = [terms for terms in left if worths[terms] >= demand - _EPSILON]
     liked = env.appeal(side, heard)
     return max(enough, key=lambda terms: (round(liked(terms), 6), rng.random()))
 

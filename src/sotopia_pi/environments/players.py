@@ -69,11 +69,8 @@ POPULATIONS = {
 
 def population(name: str) -> Population:
     """The population of this name, or a single temper by its own name. ConfigError, which lists the names."""
-    if name in POPULATIONS:
-        return POPULATIONS[name]
-    for whole in POPULATIONS.values():
-        for temper in whole.tempers:
-            if temper.name == name:
-                return Population(name, (temper,), whole.voice)
-    known = [*POPULATIONS, *(temper.name for whole in POPULATIONS.values() for temper in whole.tempers)]
-    raise ConfigError(f"there is no scripted player {name!r}; the names are {', '.join(known)}")
+    singles = [Population(temper.name, (temper,), of.voice) for of in POPULATIONS.values() for temper in of.tempers]
+    known = {**POPULATIONS, **{single.name: single for single in singles}}
+    if name not in known:
+        raise ConfigError(f"there is no scripted player {name!r}; the names are {', '.join(known)}")
+    return known[name]

@@ -65,18 +65,13 @@ class PriceSide:
     target: float
     listed: float
 
-    @property
-    def step(self) -> int:
-        """What a script's amounts are multiples of."""
-        return 5 if self.listed < 100 else 10
-
 
 class PriceCheck(base.CheckOf[PriceSide]):
     """Role `seller` sells `item` to the other. `limits` and `targets` are per role, in dollars."""
 
     kind: Literal["price"] = "price"
     item: str
-    seller: Literal[0, 1]
+    seller: base.Role
     limits: tuple[Money, Money]
     targets: tuple[Money, Money]
     listed: Money
@@ -103,6 +98,7 @@ class Price(base.Environment[PriceCheck, PriceSide, float]):
 
     check_type = PriceCheck
     numbers = True
+    material = True
 
     def entries(self, split: base.Split) -> Sequence[str]:
         """The items on sale."""
@@ -168,16 +164,9 @@ class Price(base.Environment[PriceCheck, PriceSide, float]):
         return terms >= side.limit if side.sells else terms <= side.limit
 
     def points(self, check: PriceCheck, role: int, terms: float) -> float:
-        """10 x the share of the room."""
-        return 10 * self._share(check, role, terms)
-
-    def benefits(self, check: PriceCheck, role: int, terms: float) -> float:
-        """5 x surplus / room; below 0 outside the limit."""
-        return 5 * self._share(check, role, terms)
-
-    def _share(self, check: PriceCheck, role: int, terms: float) -> float:
+        """10 x the share of the room; below 0 outside the limit, as FIN then is."""
         lowest, highest = check.limits[check.seller], check.limits[1 - check.seller]
-        return (terms - lowest if role == check.seller else highest - terms) / (highest - lowest)
+        return 10 * (terms - lowest if role == check.seller else highest - terms) / (highest - lowest)
 
     def outcomes(self, check: PriceCheck) -> Iterable[float]:
         """Every price in the room is as good as another for both together."""
@@ -192,9 +181,9 @@ class Price(base.Environment[PriceCheck, PriceSide, float]):
         """Round amounts from the limit to the target, and a little beyond."""
         beyond = side.target + 0.25 * (side.target - side.limit)
         low, high = sorted((side.limit, beyond))
-        return tuple(
-            float(side.step * n) for n in range(max(1, ceil(low / side.step)), floor(high / side.step) + 1)
-        ) or (side.limit,)
+        step = 5 if side.listed < 100 else 10
+        first, last = max(1, ceil(low / step)), floor(high / step)
+        return tuple(float(step * n) for n in range(first, last + 1)) or (side.limit,)
 
     def fills(self, side: PriceSide) -> dict[str, str]:
         """The item."""

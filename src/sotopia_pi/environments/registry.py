@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import re
 from collections.abc import Callable
 from difflib import get_close_matches
 from functools import cache
@@ -22,6 +23,7 @@ from sotopia_pi.records import derive_seed
 
 GROUP = "sotopia_pi.environments"
 _ATTEMPTS = 1000
+_NAME = re.compile(r"[a-z][a-z0-9_-]{0,39}")
 E = TypeVar("E", bound=type[AnyEnvironment])
 
 _REGISTERED: dict[str, AnyEnvironment] = {}
@@ -31,6 +33,8 @@ def register(kind: str) -> Callable[[E], E]:
     """Registers an environment under the name of its kind. A name can be taken once."""
 
     def keep(made: E) -> E:
+        if not _NAME.fullmatch(kind):
+            raise ConfigError(f"an environment cannot be called {kind!r}; take small letters, digits, - and _")
         if kind in _REGISTERED:
             raise ConfigError(f"there are two environments called {kind!r}; rename one of them")
         made.kind = kind

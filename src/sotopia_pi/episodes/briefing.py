@@ -30,7 +30,7 @@ class Part:
 
 
 def briefing(seen: View) -> tuple[Part, ...]:
-    """Situation, character, secret, goal, and what may be known of the others."""
+    """Situation, character, secret, goal, how a deal is made, and what may be known of the others."""
     own = visible(seen.own, seen.role, Relationship.FAMILY)
     others = tuple(
         Part(
@@ -44,8 +44,26 @@ def briefing(seen: View) -> tuple[Part, ...]:
         Part(f"You are {seen.own.name}", _profile(own)),
         Part("Your secret", (seen.own.secret,)),
         Part("Your goal", (seen.goal,)),
+        *_deals(seen),
         *others,
     )
+
+
+def _deals(seen: View) -> tuple[Part, ...]:
+    env = seen.environment
+    if env is None:
+        return ()
+    rule = (
+        "What counts is the terms that the two of you declare, not the words. When one of you declares terms equal to "
+        "those that the other has just declared, that is the deal, and the conversation ends."
+    )
+    return (Part("How a deal is made", (rule, f"Terms are {env.notation(seen.side)}.")),)
+
+
+def terms_told(seen: View, event: Seen) -> str:
+    """The terms that somebody declared, as the role that reads them would write them; "" where there are none."""
+    env = seen.environment
+    return "" if env is None or event.terms is None else env.write(seen.side, event.terms)
 
 
 def called(seen: View, role: int) -> str:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from sotopia_pi.episodes.agents import Reply
-from sotopia_pi.episodes.records import ACTION_SCHEMA, NOTHING, ActionError, Usage, parse_action
-from sotopia_pi.episodes.views import Layout, Rendering, View
+from sotopia_pi.episodes.records import NOTHING, ActionError, Usage, action_schema, parse_action
+from sotopia_pi.episodes.views import Layout, Rendering, View, declaring
 from sotopia_pi.models.answers import shown_again
 from sotopia_pi.models.protocol import ChatModel, Completion, Message, Sampling
 from sotopia_pi.prompts import Prompts, default_prompts
@@ -44,19 +44,20 @@ class ModelAgent:
 
     async def act(self, view: View) -> Reply:
         """The model's action. A reply that is malformed twice is an invalid turn: it does nothing and is kept."""
-        chat = self._rendering.messages(view)
-        first = await self._ask(chat, view.turn_number, attempt=0)
+        chat, declare = self._rendering.messages(view), declaring(view)
+        first = await self._ask(chat, view, attempt=0)
         usage = _usage(first)
         try:
-            return Reply(parse_action(first.text, first.finish), raw=first.text, usage=usage)
+            return Reply(parse_action(first.text, first.finish, declare), raw=first.text, usage=usage)
         except ActionError as error:
             complaint = self._player.prompts.fill("reask", error=error)
         shown = shown_again(first.text)
         chat += [Message(role="assistant", content=shown), Message(role="user", content=complaint)]
-        second = await self._ask(chat, view.turn_number, attempt=1)
+        second = await self._ask(chat, view, attempt=1)
         usage += _usage(second)
         try:
-            return Reply(parse_action(second.text, second.finish), raw=second.text, reasked=True, usage=usage)
+            action = parse_action(second.text, second.finish, declare)
+            return Reply(action, raw=second.text, reasked=True, usage=usage)
         except ActionError as error:
             return Reply(NOTHING, second.text, valid=False, reasked=True, usage=usage, cause=error.cause)
 
@@ -64,10 +65,10 @@ class ModelAgent:
         """Lets the model forget the conversation."""
         await self._player.model.release(self._conversation)
 
-    async def _ask(self, chat: list[Message], turn: int, attempt: int) -> Completion:
-        seed = derive_seed(self._seed, turn, attempt)
+    async def _ask(self, chat: list[Message], view: View, attempt: int) -> Completion:
+        seed = derive_seed(self._seed, view.turn_number, attempt)
         model, sampling = self._player.model, self._player.sampling
-        return await model.complete(chat, sampling, seed, self._conversation, schema=ACTION_SCHEMA)
+        return await model.complete(chat, sampling, seed, self._conversation, schema=action_schema(view.kind))
 
 
 def _usage(completion: Completion) -> Usage:

@@ -16,10 +16,12 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TypeVar
 
+from sotopia_pi.environments import TermsError
 from sotopia_pi.episodes.agents import Agent, Player, Reply
 from sotopia_pi.episodes.play import Plan, play
-from sotopia_pi.episodes.records import HUMAN, Action, ActionError, ActionType, Episode
-from sotopia_pi.episodes.views import Seen, View, later_events, view
+from sotopia_pi.episodes.records import HUMAN, SILENT, Action, ActionError, ActionType, Episode
+from sotopia_pi.episodes.terms import chosen
+from sotopia_pi.episodes.views import Seen, View, event, later, view
 from sotopia_pi.errors import ConfigError, ModelError, SotopiaError
 from sotopia_pi.records import derive_seed
 from sotopia_pi.world.records import SocialTask
@@ -34,8 +36,6 @@ STOPPED = "the person stopped"
 _NAME = re.compile(r"[A-Za-z0-9-]{1,40}")
 #: Control characters but for line breaks and tabs, and halves of surrogate pairs; no keyboard means to write them.
 _NOT_TYPED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
-#: Types whose words may be empty.
-_MAY_BE_SILENT = (ActionType.NONE, ActionType.LEAVE)
 
 
 def folded(text: str) -> str:
@@ -76,14 +76,53 @@ def plain(words: str) -> str:
     return _NOT_TYPED.sub("", words.replace("\r\n", "\n").replace("\r", "\n"))
 
 
-def typed(kind: ActionType, words: str = "") -> Action:
-    """The action of a person who typed `words`. ActionError, with a sentence for the person, when it is none."""
+def typed(kind: ActionType, words: str = "", seen: View | None = None, terms: object = None) -> Action:
+    """The action of a person who typed `words`. ActionError, with a sentence for the person, when it is none.
+
+    `terms` is what the person declares besides in the role that sees `seen`: text, or the values of the filled form.
+    The words are held to nothing; where there are none, short ones are said that name the terms.
+    """
     argument = plain(words).strip()
     if len(argument) > LONGEST:
         raise ActionError(f"That is {len(argument):,} characters; say at most {LONGEST:,} in one turn.")
-    if not argument and kind not in _MAY_BE_SILENT:
+    declared = None if terms is None else declaration(seen, terms)
+    if declared is not None and kind in SILENT:
+        raise ActionError("Who leaves or does nothing declares no terms; say something with them, or leave them out.")
+    if seen is not None and declared is not None and kind is ActionType.SPEAK:
+        argument = argument or short_words(seen, declared)
+    if not argument and kind not in SILENT:
         raise ActionError("There are no words; write what you say or do, or do nothing this turn.")
-    return Action(type=kind, argument="" if kind is ActionType.NONE else argument)
+    return Action(type=kind, argument="" if kind is ActionType.NONE else argument, terms=declared)
+
+
+def declaration(seen: View | None, terms: object) -> str | None:
+    """Terms that a person typed or picked, as they are stored; None for an empty text. ActionError."""
+    env = seen.environment if seen else None
+    if seen is None or env is None:
+        raise ActionError("There are no terms in this conversation, only words; say what you propose.")
+    try:
+        return chosen(env, seen.side, plain(terms) if isinstance(terms, str) else terms)
+    except TermsError as error:
+        raise ActionError(f"These terms cannot be declared: {error}.") from None
+
+
+def short_words(seen: View, terms: str) -> str:
+    """What is said with terms where a person says nothing: words with which a model could declare them, too."""
+    env = seen.environment
+    assert env is not None, "terms were declared"
+    return "Agreed." if terms == offered(seen) else f"I propose {env.words(seen.side, env.parse(seen.side, terms))}."
+
+
+def offered(seen: View) -> str | None:
+    """What the partner declared on its last turn, as this role would write it; None where it could not declare that."""
+    env, last = seen.environment, seen.history[-1] if seen.history else None
+    if env is None or last is None or last.role == seen.role or last.terms is None:
+        return None
+    written = env.write(seen.side, last.terms)
+    try:
+        return written if env.parse(seen.side, written) == last.terms else None
+    except TermsError:
+        return None
 
 
 class PersonStopped(ModelError):
@@ -151,8 +190,8 @@ class Sitting:
             asked = self._asked
             if not asked.set_running_or_notify_cancel():  # the episode ended while the person was typing
                 return False
-            event = Seen(self.role, action)
-            self._change(Sight(later_events(seen.view, (event,)), asked=False))
+            own = event(self.task.scenario, self.role, action)
+            self._change(Sight(later(seen.view, (*seen.view.history, own)), asked=False))
         asked.set_result(action)
         return True
 
@@ -200,8 +239,8 @@ class Sitting:
         """Shows the person what everybody has seen."""
         with self._changed:
             seen = self._sight.view
-            if news := history[len(seen.history) :]:
-                self._change(Sight(later_events(seen, news), asked=False))
+            if len(history) > len(seen.history):
+                self._change(Sight(later(seen, history), asked=False))
 
     async def _unless_stopped(self, work: Awaitable[_T], seconds: float | None = None) -> _T:
         """What `work` gives. PersonStopped when the person stops first, or takes longer than `seconds`."""

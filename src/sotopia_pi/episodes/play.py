@@ -1,21 +1,23 @@
 """The rules of an episode, and playing many at once.
 
-Roles take turns, 0 first. An episode ends when someone leaves, after more than two stale turns (a turn is stale when
-nothing is done), or at the turn limit. A model that cannot be reached fails the episode.
+Roles take turns, 0 first. An episode ends when two consecutive turns declare equal terms, when someone leaves, after
+more than two stale turns (a turn is stale when nothing is done), or at the turn limit. A model that cannot be reached
+fails the episode.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sized
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from contextlib import AbstractAsyncContextManager, nullcontext
 
 from pydantic import Field
 
+from sotopia_pi.environments import agreement
 from sotopia_pi.episodes.agents import Agent, Player
 from sotopia_pi.episodes.records import ActionType, Episode, StopReason, Turn
-from sotopia_pi.episodes.views import MAX_TURNS, later, view
+from sotopia_pi.episodes.views import MAX_TURNS, Seen, event, later, view
 from sotopia_pi.errors import ModelError
 from sotopia_pi.garbage import rare_collections
 from sotopia_pi.records import Identified, derive_seed
@@ -46,6 +48,7 @@ class Plan(Identified):
 async def play(plan: Plan, task: SocialTask, agents: Mapping[int, Agent]) -> Episode:
     """Plays one episode. A ModelError of an agent ends it as failed, with the turns played so far."""
     turns: list[Turn] = []
+    history: list[Seen] = []
     seen = {role: view(task, role, turns, plan.max_turns) for role in task.roles}
     started = time.monotonic()
     stop: StopReason | None = None
@@ -53,7 +56,7 @@ async def play(plan: Plan, task: SocialTask, agents: Mapping[int, Agent]) -> Epi
     try:
         while stop is None:
             role = len(turns) % len(task.roles)
-            seen[role] = later(seen[role], turns)
+            seen[role] = later(seen[role], history)
             reply = await agents[role].act(seen[role])
             turns.append(
                 Turn(
@@ -66,7 +69,8 @@ async def play(plan: Plan, task: SocialTask, agents: Mapping[int, Agent]) -> Epi
                     cause=reply.cause,
                 )
             )
-            stop = stop_reason(turns, plan.max_turns)
+            history.append(event(task.scenario, role, reply.action))
+            stop = stop_reason(history, plan.max_turns)
     except ModelError as error:
         failure = str(error)
     finally:
@@ -86,14 +90,16 @@ async def play(plan: Plan, task: SocialTask, agents: Mapping[int, Agent]) -> Epi
     )
 
 
-def stop_reason(turns: list[Turn], max_turns: int = MAX_TURNS) -> StopReason | None:
-    """Why an episode ends after `turns`; None when it goes on."""
-    if turns and turns[-1].action.type is ActionType.LEAVE:
+def stop_reason(history: Sequence[Seen], max_turns: int = MAX_TURNS) -> StopReason | None:
+    """Why an episode ends after what happened; None when it goes on."""
+    if agreement([(seen.role, seen.terms) for seen in history[-2:]]):
+        return StopReason.AGREED
+    if history and history[-1].action.type is ActionType.LEAVE:
         return StopReason.LEFT
-    recent = turns[-(STALE_TURNS + 1) :]
-    if len(recent) > STALE_TURNS and all(turn.action.type is ActionType.NONE for turn in recent):
+    recent = history[-(STALE_TURNS + 1) :]
+    if len(recent) > STALE_TURNS and all(seen.action.type is ActionType.NONE for seen in recent):
         return StopReason.STALE
-    return StopReason.LIMIT if len(turns) >= max_turns else None
+    return StopReason.LIMIT if len(history) >= max_turns else None
 
 
 async def play_all(

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from enum import StrEnum
+from functools import cache
+from typing import Any
 
 from pydantic import Field
 
+from sotopia_pi.environments import environment
 from sotopia_pi.models.answers import AnswerError, Cause, read_reply
 from sotopia_pi.models.jsontext import JsonObject
 from sotopia_pi.models.protocol import Finish, JsonSchema
@@ -30,54 +34,67 @@ class ActionType(StrEnum):
 _ENCODE = json.JSONEncoder(ensure_ascii=False).encode
 
 
-def canonical_reply(type: str, argument: str) -> str:
+def canonical_reply(type: str, argument: str, terms: str | None = None) -> str:
     """The JSON of an action, as a model is asked to write it."""
-    return _ENCODE({"action_type": type, "argument": argument})
+    shown = {"action_type": type, "argument": argument}
+    return _ENCODE(shown if terms is None else {**shown, "terms": terms})
 
 
 class Action(Record):
-    """What a role does on its turn. `argument` is the words said or a description; empty for none."""
+    """What a role does on its turn.
+
+    `argument` is the words said or a description; empty for none. `terms` is what it proposes or accepts in a verified
+    task, as its environment writes it for this role.
+    """
 
     type: ActionType
     argument: str = ""
+    terms: str | None = None
 
     def to_json(self) -> str:
         """The canonical reply: what a model is asked to write and is trained to write."""
-        return canonical_reply(self.type.value, self.argument)
+        return canonical_reply(self.type.value, self.argument, self.terms)
 
 
 NOTHING = Action(type=ActionType.NONE)
 
-#: What a reply must look like, for servers that can hold a model to it; the order of keys is the canonical one.
-ACTION_SCHEMA = JsonSchema(
-    "action",
-    {
-        "type": "object",
-        "properties": {
-            "action_type": {"type": "string", "enum": [kind.value for kind in ActionType]},
-            "argument": {"type": "string"},
-        },
-        "required": ["action_type", "argument"],
-        "additionalProperties": False,
-    },
-)
+#: What can be done where no terms can be declared: what is declared is said or shown.
+SILENT = (ActionType.NONE, ActionType.LEAVE)
+
+
+@cache
+def action_schema(kind: str | None = None) -> JsonSchema:
+    """What a reply must look like, for servers that can hold a model to it: one for each verified kind, one for others.
+
+    The order of keys is the canonical one.
+    """
+    properties: dict[str, Any] = {
+        "action_type": {"type": "string", "enum": [kind.value for kind in ActionType]},
+        "argument": {"type": "string"},
+    }
+    if kind is not None:
+        properties["terms"] = dict(environment(kind).schema)
+    schema = {"type": "object", "properties": properties, "required": [*properties], "additionalProperties": False}
+    return JsonSchema("action" if kind is None else f"action_{kind}", schema)
 
 
 _TYPES = {kind.value: kind for kind in ActionType}
-_KEY = "action_type"
+_KEY, _WORDS, _TERMS = "action_type", "argument", "terms"
+#: From what stands under "terms" and the words beside it to terms as they are written. AnswerError.
+Declare = Callable[[Any, str], str | None]
 
 
 class ActionError(AnswerError):
     """A reply is not an action; the message says what is wrong with it, for the model that wrote it."""
 
 
-def parse_action(text: str, finish: Finish = "stop") -> Action:
+def parse_action(text: str, finish: Finish = "stop", declare: Declare | None = None) -> Action:
     """The action of a reply that ended with `finish`: which part of it counts is in docs/replies.md.
 
-    Unknown keys are ignored. Raises ActionError.
+    `declare` reads its terms; without it, and of any other key, what is there is ignored. Raises ActionError.
     """
     try:
-        return read_reply(text, finish, _KEY, _is_action, _action)
+        return read_reply(text, finish, _KEY, _is_action, lambda value: _action(value, declare))
     except AnswerError as error:
         raise ActionError(str(error), error.cause) from None
 
@@ -86,9 +103,10 @@ def _is_action(value: JsonObject) -> bool:
     return _KEY in value
 
 
-def _action(value: JsonObject) -> Action:
-    kind, argument = value.get(_KEY), value.get("argument", "")
-    if value.repeated and (twice := [key for key in value.repeated if key in (_KEY, "argument")]):
+def _action(value: JsonObject, declare: Declare | None) -> Action:
+    kind, argument = value.get(_KEY), value.get(_WORDS, "")
+    asked = (_KEY, _WORDS, _TERMS) if declare else (_KEY, _WORDS)
+    if value.repeated and (twice := [key for key in value.repeated if key in asked]):
         raise AnswerError(f'"{twice[0]}" stands twice in the object')
     if not isinstance(kind, str) or kind.strip().lower() not in _TYPES:
         raise AnswerError(f'"action_type" must be one of: {", ".join(ActionType)}')
@@ -98,7 +116,12 @@ def _action(value: JsonObject) -> Action:
     action = Action(type=_TYPES[kind.strip().lower()], argument=words)
     if not action.argument and action.type not in (ActionType.NONE, ActionType.LEAVE):
         raise AnswerError(f'"argument" must not be empty for {action.type.value!r}')
-    return action
+    terms = declare(value.get(_TERMS), words) if declare else None
+    if terms is None:
+        return action
+    if action.type in SILENT:
+        raise AnswerError(f'{action.type.value!r} declares no terms; "speak" to propose or accept', Cause.TERMS)
+    return action.model_copy(update={"terms": terms})
 
 
 class Usage(Record):
@@ -142,6 +165,7 @@ class Turn(Record):
 class StopReason(StrEnum):
     """Why an episode that was played to its end ended."""
 
+    AGREED = "agreed"
     LEFT = "left"
     STALE = "stale"
     LIMIT = "limit"

@@ -2,21 +2,24 @@
 
 `view` is a pure function of (task, role, turns so far): the agent acts on it, and training examples are rendered
 from it by the same `messages`. It carries the role's own goal, secret and side of the check, and of the others only
-what the relationship lets be seen; a partner's goal, secret and side never enter it.
+what the relationship lets be seen; a partner's goal, secret and side never enter it. What a partner declared in terms
+is shown as the viewer would write it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from functools import cached_property
+from typing import Any, Literal
 
-from sotopia_pi.episodes.records import Action, ActionType, Turn
+from sotopia_pi.environments import NO_TERMS, AnyEnvironment, environment
+from sotopia_pi.episodes.records import Action, ActionType, Declare, Turn
+from sotopia_pi.episodes.terms import Heard, terms_of
 from sotopia_pi.models.protocol import Message
 from sotopia_pi.models.words import apart
 from sotopia_pi.prompts import Prompts, default_prompts
-from sotopia_pi.world.checks import Side
-from sotopia_pi.world.records import Character, Relationship, SocialTask
+from sotopia_pi.world.records import Character, Relationship, Scenario, SocialTask
 
 Layout = Literal["chat", "turn"]
 MAX_TURNS = 20
@@ -59,18 +62,25 @@ def visible(character: Character, role: int, relationship: Relationship) -> Visi
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """An action that everybody saw."""
+    """An action that everybody saw, and the terms that it declared, comparable."""
 
     role: int
     action: Action
+    terms: Any = None
 
 
-@dataclass(frozen=True, slots=True)
+def event(scenario: Scenario, role: int, action: Action) -> Seen:
+    """What everybody sees of a role's action."""
+    return Seen(role, action, terms_of(scenario, role, action))
+
+
+@dataclass(frozen=True)
 class View:
     """What `role` sees when it is about to act.
 
-    `side` is the role's own side of the scenario's check, None for open scenarios; scripted agents read it, models
-    read the same facts in `goal`. `history` has every turn so far, the role's own included.
+    `kind` is the verified kind of the scenario and `side` the role's own side of its check, None for open scenarios;
+    scripted agents read it, models read the same facts in `goal`. `history` has every turn so far, the role's own
+    included.
     """
 
     role: int
@@ -79,7 +89,8 @@ class View:
     relationship: Relationship
     situation: str
     goal: str
-    side: Side | None
+    kind: str | None
+    side: Any
     history: tuple[Seen, ...]
     max_turns: int
 
@@ -88,10 +99,20 @@ class View:
         """The number of the turn to be played, from 1."""
         return len(self.history) + 1
 
+    @property
+    def environment(self) -> AnyEnvironment | None:
+        """What says how terms are written and read; None where there are none."""
+        return None if self.kind is None else environment(self.kind)
+
+    @cached_property
+    def heard(self) -> Heard:
+        """Who declared which terms so far."""
+        return tuple((seen.role, seen.terms) for seen in self.history)
+
 
 def view(task: SocialTask, role: int, turns: Sequence[Turn], max_turns: int = MAX_TURNS) -> View:
     """What `role` of `task` sees after `turns`."""
-    scenario = task.scenario
+    scenario, env = task.scenario, task.scenario.environment
     return View(
         role=role,
         own=task.characters[role],
@@ -101,20 +122,32 @@ def view(task: SocialTask, role: int, turns: Sequence[Turn], max_turns: int = MA
         relationship=scenario.relationship,
         situation=scenario.situation,
         goal=scenario.goals[role],
-        side=scenario.check.side(role) if scenario.check else None,
-        history=tuple(Seen(turn.role, turn.action) for turn in turns),
+        kind=env.kind if env else None,
+        side=scenario.check.side(role) if scenario.check and env else None,
+        history=tuple(event(scenario, turn.role, turn.action) for turn in turns),
         max_turns=max_turns,
     )
 
 
-def later(seen: View, turns: Sequence[Turn]) -> View:
-    """What the role that saw `seen` sees after `turns`, which begin with those it has seen."""
-    return later_events(seen, tuple(Seen(turn.role, turn.action) for turn in turns[len(seen.history) :]))
+def later(seen: View, history: Sequence[Seen]) -> View:
+    """What the role that saw `seen` sees after `history`, which begins with what it has seen."""
+    return replace(seen, history=(*seen.history, *history[len(seen.history) :]))
 
 
-def later_events(seen: View, news: Sequence[Seen]) -> View:
-    """What the role that saw `seen` sees after `news`."""
-    return replace(seen, history=(*seen.history, *news))
+def declaring(seen: View) -> Declare | None:
+    """How the terms of this role's next reply are read, and held to its words; None where there are none."""
+    env = seen.environment
+    if env is None:
+        return None
+
+    def declare(value: Any, words: str) -> str | None:
+        terms = env.declared(seen.side, value)
+        if terms is None:
+            return None
+        env.check_words(seen.side, terms, words, seen.heard)
+        return env.write(seen.side, terms)
+
+    return declare
 
 
 class Rendering:
@@ -181,6 +214,17 @@ def _observation(news: list[str], turn: int, texts: Prompts) -> Message:
 
 
 def _describe(seen: View, event: Seen) -> str:
+    told = _told(seen, event)
+    env = seen.environment
+    return told if env is None else f"{told}\nTerms: {_terms(env, seen.side, event.terms)}"
+
+
+def _terms(env: AnyEnvironment, side: Any, terms: Any) -> str:
+    """Terms as the one who reads them would write them, on the last line, behind whatever was said."""
+    return NO_TERMS if terms is None else env.write(side, terms)
+
+
+def _told(seen: View, event: Seen) -> str:
     name = "You" if event.role == seen.role else _label(seen, event.role)
     action = event.action
     match action.type:
@@ -202,8 +246,8 @@ def _label(seen: View, role: int) -> str:
 
 
 def _system(seen: View, texts: Prompts) -> str:
-    own = visible(seen.own, seen.role, Relationship.FAMILY)
-    return texts.fill(
+    own, env = visible(seen.own, seen.role, Relationship.FAMILY), seen.environment
+    told = texts.fill(
         "system",
         name=seen.own.name,
         own_profile=_profile(own),
@@ -213,6 +257,7 @@ def _system(seen: View, texts: Prompts) -> str:
         goal=seen.goal,
         max_turns=seen.max_turns,
     )
+    return told if env is None else f"{told}\n{texts.fill('terms', notation=env.notation(seen.side))}"
 
 
 _TIES = {

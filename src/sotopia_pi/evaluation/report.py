@@ -29,13 +29,17 @@ SCHEMA_VERSION = 1
 
 
 class SampleTurn(NamedTuple):
-    """One turn of a sample. An invalid turn (`valid` false) did nothing; `raw` is what the model wrote."""
+    """One turn of a sample, with its `terms`, "" for none.
+
+    An invalid turn (`valid` false) did nothing; `raw` is what the model wrote.
+    """
 
     speaker: str
     action_type: str
     text: str
     valid: bool = True
     raw: str = ""
+    terms: str = ""
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,8 @@ class ReportData:
     seconds). `rounds` in the order they were run: dicts with name (the policy made), method, parent, candidates,
     selected, saturation {"top_score", "share_at_top", "n"}, examples, tokens, seconds; any may be missing. `curves`
     and `samples` are by policy, a curve being a list of {"step", "loss"}. `safety` holds "sets", as `safety.safety`
-    finds them, and by what it was measured; `invalid` what `causes.invalid_turns` counts.
+    finds them, and by what it was measured; `invalid` what `causes.invalid_turns` counts, `grounding` what
+    `grounding.grounding` measures.
     """
 
     title: str
@@ -78,6 +83,7 @@ class ReportData:
     audited: Sequence[Audited] = ()
     safety: Mapping[str, Any] = field(default_factory=dict)
     invalid: Sequence[Mapping[str, Any]] = ()
+    grounding: Sequence[Mapping[str, Any]] = ()
 
 
 def build(data: ReportData) -> dict[str, Any]:
@@ -99,6 +105,7 @@ def build(data: ReportData) -> dict[str, Any]:
         "audit": audit(data.audited),
         "safety": data.safety,
         "invalid": list(data.invalid),
+        "grounding": list(data.grounding),
         "rounds": list(data.rounds),
         "curves": data.curves,
         "run": data.run,

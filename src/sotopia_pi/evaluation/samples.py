@@ -32,7 +32,14 @@ def sample(row: Result, task: SocialTask, episode: Episode, ratings: Mapping[int
         goals=task.scenario.goals,
         characters=names,
         turns=[
-            SampleTurn(names[turn.role], turn.action.type.value, turn.action.argument, turn.valid, turn.raw)
+            SampleTurn(
+                names[turn.role],
+                turn.action.type.value,
+                turn.action.argument,
+                turn.valid,
+                turn.raw,
+                turn.action.terms or "",
+            )
             for turn in episode.turns
         ],
         outcome=rating.reasons.get("goal", ""),

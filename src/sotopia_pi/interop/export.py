@@ -10,12 +10,12 @@ from typing import Any
 from sotopia_pi.episodes.records import ActionType, Episode, Turn
 from sotopia_pi.errors import StoreError
 from sotopia_pi.interop.files import new_file, new_folder, to_json, write_lines
-from sotopia_pi.interop.profiles import OURS, write_character, write_scenario
+from sotopia_pi.interop.profiles import OURS, RETIRED_MARK, write_character, write_scenario
 from sotopia_pi.interop.sotopia import FILES, HARD, HARD_FILE
 from sotopia_pi.ratings.records import DIMENSIONS, Rating
 from sotopia_pi.store import Store
 from sotopia_pi.store.store import PAGE
-from sotopia_pi.world.records import Character, SocialTask
+from sotopia_pi.world.records import Character, RetiredCheck, SocialTask
 
 _ENVIRONMENT = "Environment"
 
@@ -80,7 +80,10 @@ def _casting(task: SocialTask, published: dict[str, str]) -> dict[str, Any]:
 
 
 def export_episodes(store: Store, path: Path, stages: Sequence[str] = ()) -> int:
-    """Writes the completed episodes of the stages (default: all) as SOTOPIA's episode records; how many."""
+    """Writes the completed episodes of the stages (default: all) as SOTOPIA's episode records; how many.
+
+    Terms, which SOTOPIA does not know, are in the whole record under `sotopia_pi` and in none of the printed texts.
+    """
     for stage in stages:
         store.check_stage(stage)
     with new_file(path) as scratch:
@@ -161,6 +164,7 @@ def _record(task: SocialTask, episode: Episode, ratings: Sequence[Rating], publi
             "task": task.model_dump(mode="json"),
             "episode": episode.model_dump(mode="json"),
             "ratings": [rating.model_dump(mode="json") for rating in ratings],
+            **({RETIRED_MARK: True} if isinstance(task.scenario.check, RetiredCheck) else {}),
         },
     }
 

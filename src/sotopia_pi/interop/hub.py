@@ -49,7 +49,11 @@ SCHEMAS: dict[str, Schema] = {
         "players": ["string"],
         "stop_reason": "string",
         "turns": [
-            {"role": "int64", "name": "string", "action_type": "string", "argument": "string", "valid": "bool"},
+            {
+                "role": "int64",
+                **dict.fromkeys(["name", "action_type", "argument", "terms"], "string"),
+                "valid": "bool",
+            },
         ],
         "ratings": [
             {
@@ -141,6 +145,7 @@ def _episode_row(task: SocialTask, episode: Episode, ratings: Sequence[Rating]) 
             "name": task.characters[turn.role].name,
             "action_type": turn.action.type.value,
             "argument": turn.action.argument,
+            "terms": turn.action.terms or "",
             "valid": turn.valid,
         }
         for turn in episode.turns
@@ -187,7 +192,8 @@ def card(name: str, counts: Mapping[str, int]) -> str:
     lines += [f"- `{part}`: {counts[part]} rows" for part in parts]
     lines += [
         "",
-        "`goals`, `characters` and `players` are by role; a turn names its role. `scores` are SOTOPIA-EVAL's seven",
+        "`goals`, `characters` and `players` are by role; a turn names its role, and `terms` is what it proposed or",
+        "accepted with it, in the role's own notation, empty for nothing. `scores` are SOTOPIA-EVAL's seven",
         "dimensions, empty where a rater did not give one; `failure` says why there is no rating. `chats` are the",
         "examples that a round selected, as the role saw them; `trained` says which of its messages are imitated.",
     ]

@@ -19,6 +19,8 @@ from sotopia_pi.world.records import AgeRange, Casting, Character, Relationship,
 
 #: The key under which our own record travels in a published one.
 OURS = "sotopia_pi"
+#: Under which it says that its task's check is a retired one.
+RETIRED_MARK = "retired"
 _R = TypeVar("_R", bound=Record)
 _NONE = ("", "nan", "none", "null")
 _PAIR = re.compile(r"[(\[]\s*(\d{1,3})\s*,\s*(\d{1,3})\s*[)\]]")
@@ -126,10 +128,10 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(name for name in names if name.lower() not in _NONE)
 
 
-def validated(kind: type[_R], values: Any) -> _R:
+def validated(kind: type[_R], values: Any, context: Mapping[str, bool] | None = None) -> _R:
     """A record of `kind`; RecordError in one sentence where the values are not one."""
     try:
-        return kind.model_validate(values)
+        return kind.model_validate(values, context=context)
     except ValidationError as error:
         detail = error.errors()[0]
         where = ".".join(str(part) for part in detail["loc"])

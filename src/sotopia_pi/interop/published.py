@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sotopia_pi.episodes.records import ActionType, Episode, StopReason, Turn
+from sotopia_pi.episodes.terms import terms_of
 from sotopia_pi.interop import fields
 from sotopia_pi.interop.context import ENVIRONMENT, Context, read_background
 from sotopia_pi.interop.problems import RecordError
-from sotopia_pi.interop.profiles import OURS, validated
+from sotopia_pi.interop.profiles import OURS, RETIRED_MARK, validated
 from sotopia_pi.interop.scores import PUBLISHED, check_scores, find_rewards, read_ratings
 from sotopia_pi.interop.sotopia import make_task
 from sotopia_pi.interop.tags import plain, private, same_words
@@ -23,7 +24,7 @@ from sotopia_pi.interop.told import Message, in_order, read_meeting, read_messag
 from sotopia_pi.interop.transcript import make_turn, read_transcript, without_name
 from sotopia_pi.ratings.records import Rating
 from sotopia_pi.records import content_hash
-from sotopia_pi.world.records import Character, Relationship, Scenario, SocialTask
+from sotopia_pi.world.records import RETIRED, Character, Relationship, Scenario, SocialTask
 
 _UNKNOWN_PLAYER = "unknown"
 
@@ -79,10 +80,13 @@ def _ours(value: Any, key: str, stage: str) -> Imported:
     """An episode that this program wrote."""
     if not isinstance(value, dict) or not isinstance(value.get("ratings"), list):
         raise RecordError(f"{OURS!r} does not hold a task, an episode and ratings")
-    task = validated(SocialTask, value.get("task"))
     found = validated(Episode, value.get("episode"))
+    task = validated(SocialTask, value.get("task"), RETIRED if _retired(value, found.turns) else None)
     if any(turn.role not in task.roles for turn in found.turns) or len(found.players) != len(task.roles):
         raise RecordError(f"{OURS!r} has an episode with other roles than its task")
+    for number, turn in enumerate(found.turns):
+        if not _declarable(task.scenario, turn):
+            raise RecordError(f"{OURS!r} has terms in turn {number} that cannot be declared there")
     episode = found.model_copy(update={"key": key, "stage": stage, "task_id": task.id})
     counts = [n for turn in found.turns for n in (turn.usage.prompt, turn.usage.cached, turn.usage.completion)]
     amounts = [found.seconds, *(turn.usage.cost or 0.0 for turn in found.turns)]
@@ -97,6 +101,17 @@ def _ours(value: Any, key: str, stage: str) -> Imported:
             raise RecordError(f"{OURS!r} has a rating of a role that there is not")
         check_scores(rating.scores, rating.role)
     return Imported(task, episode, tuple(rating.model_copy(update={"episode": key}) for rating in ratings))
+
+
+def _retired(value: Mapping[str, Any], turns: Sequence[Turn]) -> bool:
+    """Whether an episode is from before outcomes were declared in terms, when actions said nothing of any."""
+    old = bool(turns) and not any("terms" in turn.action.model_fields_set for turn in turns)
+    return old or value.get(RETIRED_MARK) is True
+
+
+def _declarable(scenario: Scenario, turn: Turn) -> bool:
+    """Whether a turn declares nothing, or terms that its scenario knows."""
+    return turn.action.terms is None or terms_of(scenario, turn.role, turn.action) is not None
 
 
 def _reasoning(record: Mapping[str, Any]) -> str:

@@ -40,6 +40,9 @@ class Cause(StrEnum):
     NO_JSON = "no JSON"
     BROKEN = "broken JSON"
     WRONG = "wrong JSON"
+    TERMS = "unreadable terms"
+    UNNAMED = "unnamed terms"
+    OTHER_TERMS = "other terms"
 
 
 #: What each cause means and what can be done about it. `{sampling}` holds max_tokens, `{form}` what teaches the form.
@@ -52,6 +55,9 @@ _ADVICE = {
     Cause.NO_JSON: "words without a JSON object; {form}",
     Cause.BROKEN: "JSON that cannot be read; {form}",
     Cause.WRONG: "JSON that is not what was asked for; {form}",
+    Cause.TERMS: "terms that the kind of task cannot read; {form}",
+    Cause.UNNAMED: "a proposal whose words do not name its terms; {form}",
+    Cause.OTHER_TERMS: "words that name other terms than they declare; {form}",
 }
 _FORM = {
     "player": "training teaches the form, and so does a server that keeps to JSON schemas",

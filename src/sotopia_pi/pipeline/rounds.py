@@ -116,21 +116,20 @@ def rate(run: Run, stage: str, judge: JudgeConfig | None = None, retry_failed: b
             run.say(f"judge      {stage}: nothing, none of its episodes was played to its end")
         say_judged(run, stage, facts)
         return facts
-    rated = undecided = 0
+    rated = 0
     raters = run.store.raters(stage)
     told = stage.startswith(IMPORTED) and bool(raters) and VERIFIER not in raters
     for episode in () if told else run.store.episodes(stage):
         task = run.store.task(episode.task_id)
-        if episode.completed and task.scenario.verified:
+        if episode.completed and task.scenario.environment:
             ratings = verify(task, episode)
             run.store.add_ratings(ratings)
             rated += len(ratings)
-            undecided += sum(rating.failure is not None for rating in ratings)
-    run.say(f"rate       {stage}: {rated} roles rated, {undecided} of them undecided")
+    run.say(f"rate       {stage}: {rated} roles rated")
     if retry_failed and run.config.judge:
         for rater in judging.raters_of(run, run.config.judge):
             run.store.drop_failed_ratings(stage, rater)
-    facts = {"rated": rated, "undecided": undecided, **judging.judge_stage(run, stage)}
+    facts = {"rated": rated, **judging.judge_stage(run, stage)}
     say_judged(run, stage, facts)
     return facts
 

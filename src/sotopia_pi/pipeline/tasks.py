@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sotopia_pi import judging
+from sotopia_pi.environments import environment
 from sotopia_pi.episodes.players import SCRIPTED, check_player
 from sotopia_pi.errors import ConfigError
 from sotopia_pi.pipeline import safety
@@ -53,6 +54,10 @@ def _check_names(run: Run) -> None:
     playing = (models.policy, models.expert, models.partner, safety.partner(run))
     for spec in dict.fromkeys(playing):
         check_player(spec)
+    world = run.config.world
+    for group in ("train", "test", "transfer", "dev"):
+        for kind in getattr(world, group):
+            _check_kind(f"world.{group}", kind)
     if run.config.judge:
         for spec in run.config.judge.models:
             check_judge(spec, run.config.judge.method)
@@ -60,6 +65,13 @@ def _check_names(run: Run) -> None:
     for item in run.config.rounds:
         apply_rule_of([], item)
         check_update(run, item)
+
+
+def _check_kind(where: str, kind: str) -> None:
+    try:
+        environment(kind)
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from None
 
 
 def _tasks(run: Run, group: str, kinds: Any, split: str) -> list[SocialTask]:

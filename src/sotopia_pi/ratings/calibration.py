@@ -11,10 +11,10 @@ from typing import Any, Self
 
 from pydantic import ConfigDict, Field, ValidationError, model_validator
 
+from sotopia_pi.environments import GOAL
 from sotopia_pi.errors import ConfigError
 from sotopia_pi.inputs import read_json, read_text
 from sotopia_pi.ratings.records import Rating
-from sotopia_pi.ratings.scores import GOAL
 from sotopia_pi.records import Record
 
 #: A file larger than this is no calibration.

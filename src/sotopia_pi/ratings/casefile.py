@@ -1,4 +1,4 @@
-"""What a judge is shown of an episode: both whole profiles with secrets and goals, and every turn.
+"""What a judge is shown of an episode: both whole profiles with secrets and goals, and every turn with its terms.
 
 Characters, scenarios and turns are untrusted: models and imported files wrote them. Each stands as JSON on one line in
 which neither a line break nor a tag nor a direction-changing character can be written, so nothing in it can end the
@@ -72,19 +72,20 @@ def evidence(task: SocialTask, episode: Episode) -> dict[str, str]:
 def _role(task: SocialTask, role: int) -> dict[str, Any]:
     profile = task.characters[role].model_dump(mode="json")
     secret = profile.pop("secret")
-    return {"role": role_key(role), **profile, "secret": secret, "goal": task.scenario.goals[role]}
+    told = {"role": role_key(role), **profile, "secret": secret, "goal": task.scenario.goals[role]}
+    env, check = task.scenario.environment, task.scenario.check
+    return told if env is None or check is None else {**told, "terms": env.notation(check.side(role))}
 
 
 def _turn(names: Sequence[str], number: int, turn: Turn) -> str:
-    return line(
-        {
-            "turn": number,
-            "role": role_key(turn.role),
-            "who": names[turn.role],
-            "did": turn.action.type.value,
-            "words": turn.action.argument,
-        }
-    )
+    shown = {
+        "turn": number,
+        "role": role_key(turn.role),
+        "who": names[turn.role],
+        "did": turn.action.type.value,
+        "words": turn.action.argument,
+    }
+    return line(shown if turn.action.terms is None else {**shown, "terms": turn.action.terms})
 
 
 def _token(episode: Episode, sample: int, shown: str) -> str:

@@ -1,26 +1,25 @@
 """Simulated judges with one known fault each, for testing audits and for trying one out: `fake:judge-NAME`.
 
-They read the case file that any judge is shown, and nothing else. `honest` reads the outcome from goals and transcript
-with the verifier's own readers; the others are `honest` with a fault. Other dimensions than GOAL get the middle.
+They know what the outcome was worth, as the verifier does. `honest` says so; the others are `honest` with a fault. Open
+tasks and other dimensions than GOAL get the middle.
 """
 
 from __future__ import annotations
 
-import json
 import random
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from sotopia_pi.environments import GOAL
 from sotopia_pi.episodes.recasting import origin_of_name
-from sotopia_pi.episodes.records import Action, ActionType
-from sotopia_pi.episodes.views import Seen
-from sotopia_pi.models.fake import FakeModel
-from sotopia_pi.models.protocol import JsonSchema, Message
-from sotopia_pi.ratings.scores import GOAL
-from sotopia_pi.ratings.told_checks import told_check
-from sotopia_pi.ratings.verifier import decide
+from sotopia_pi.episodes.records import Episode
+from sotopia_pi.ratings.dimensions import Dimension
+from sotopia_pi.ratings.judge import check_ratable
+from sotopia_pi.ratings.records import Rating
+from sotopia_pi.ratings.verifier import verify
+from sotopia_pi.records import derive_seed
+from sotopia_pi.world.records import SocialTask
 
 PREFIX = "fake:judge-"
 _UNKNOWN = 5.0
@@ -28,18 +27,13 @@ _UNKNOWN = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What a case file says of one role: its goal's true worth (None where nothing decides it), and its words."""
+    """What a simulated judge goes by: what the role's outcome was worth, its words and its name."""
 
     role: int
-    truth: float | None
+    worth: float
     words: str
+    name: str
     seed: int
-    name: str = ""
-
-    @property
-    def worth(self) -> float:
-        """The true GOAL, the middle where nothing decides it."""
-        return _UNKNOWN if self.truth is None else self.truth
 
 
 def _length(case: Case) -> float:
@@ -77,47 +71,40 @@ FAULTS: Mapping[str, Callable[[Case], float]] = {
 }
 
 
-class FaultyJudge(FakeModel):
-    """A simulated judge with the fault of that name."""
+class SimulatedJudge:
+    """A simulated judge with the fault of that name. `rater` is its name in ratings."""
 
-    def __init__(self, fault: str) -> None:
-        super().__init__(name=f"judge-{fault}")
-        self._goal = FAULTS[fault]
+    def __init__(self, rater: str, fault: str, dimensions: Sequence[Dimension]) -> None:
+        self.rater = rater
+        self._goal, self._dimensions = FAULTS[fault], tuple(dimensions)
 
-    def _text(self, messages: Sequence[Message], seed: int, schema: JsonSchema | None) -> str:
-        if schema is None:
-            return super()._text(messages, seed, schema)
-        case = next(m["content"] for m in messages if m["role"] == "user")
-        given: dict[str, Any] = json.loads(case.splitlines()[-1])
-        answer: dict[str, Any] = {"token": given["token"]}
-        for read in read_case(case, seed):
-            key = f"role_{read.role + 1}"
-            parts = schema.schema["properties"][key]["properties"]
-            scores = {name: _middle(part) for name, part in parts.items() if name != "name"}
-            scores[GOAL] = round(min(10.0, max(0.0, self._goal(read))))
-            rated = {name: {"reasoning": "Simulated.", "score": score} for name, score in scores.items()}
-            answer[key] = {"name": given[key]["name"], **rated}
-        return json.dumps(answer, ensure_ascii=False)
+    async def rate(self, task: SocialTask, episode: Episode, sample: int = 0) -> tuple[Rating, ...]:
+        """One rating per role of a completed episode."""
+        return tuple(self._rating(case, episode, sample) for case in cases(task, episode, sample))
+
+    def _rating(self, case: Case, episode: Episode, sample: int) -> Rating:
+        scores = {each.name: float((each.low + each.high) // 2) for each in self._dimensions}
+        scores[GOAL] = float(round(min(10.0, max(0.0, self._goal(case)))))
+        reasons = dict.fromkeys(scores, "Simulated.")
+        return Rating(
+            episode=episode.key, role=case.role, rater=self.rater, sample=sample, scores=scores, reasons=reasons
+        )
 
 
-def _middle(part: Mapping[str, Any]) -> int:
-    score = part["properties"]["score"]
-    return (int(score["minimum"]) + int(score["maximum"])) // 2
-
-
-def read_case(case: str, seed: int = 0) -> list[Case]:
-    """What a case file says of each role."""
-    values = [json.loads(line) for line in case.splitlines()[:-1] if line.startswith("{")]
-    situation = next((value["situation"] for value in values if "situation" in value), "")
-    roles = [value for value in values if "goal" in value and "turn" not in value]
-    turns = [value for value in values if "turn" in value and "did" in value]
-    keys = [value["role"] for value in roles]
-    history = tuple(
-        Seen(keys.index(turn["role"]), Action(type=ActionType(turn["did"]), argument=turn["words"]))
-        for turn in turns
-        if turn["role"] in keys
-    )
-    check = told_check(situation, [value["goal"] for value in roles])
-    truths = [rating.scores.get(GOAL) for rating in decide(check, "", history)] if check else [None] * len(roles)
-    said = [" ".join(seen.action.argument for seen in history if seen.role == role) for role in range(len(roles))]
-    return [Case(role, truth, said[role], seed, roles[role].get("name", "")) for role, truth in enumerate(truths)]
+def cases(task: SocialTask, episode: Episode, sample: int = 0) -> list[Case]:
+    """What the simulated judges go by, for each role of a completed episode."""
+    check_ratable(task, episode)
+    worths = [_UNKNOWN] * len(task.characters)
+    if task.scenario.environment is not None:
+        worths = [rating.scores[GOAL] for rating in verify(task, episode)]
+    seed = derive_seed("simulated judge", episode.key, sample)
+    return [
+        Case(
+            role=role,
+            worth=worths[role],
+            words=" ".join(turn.action.argument for turn in episode.turns if turn.role == role),
+            name=task.characters[role].name,
+            seed=seed,
+        )
+        for role in task.roles
+    ]

@@ -13,7 +13,7 @@ from sotopia_pi.models.protocol import ChatModel, Sampling
 from sotopia_pi.models.remote.opening import Remotes
 from sotopia_pi.models.remote.spec import check_spec, is_remote
 from sotopia_pi.ratings.dimensions import dimensions
-from sotopia_pi.ratings.fake_judges import FAULTS, PREFIX, FaultyJudge
+from sotopia_pi.ratings.fake_judges import FAULTS, PREFIX, SimulatedJudge
 from sotopia_pi.ratings.judge import Judge, Rates, judge_prompts, rater_name
 from sotopia_pi.ratings.likelihood import LikelihoodJudge, likelihood_prompts
 
@@ -50,6 +50,10 @@ def open_judge(
             yield LikelihoodJudge(rater, reader, asked, likelihood_prompts(prompts))
         finally:
             reader.close()
+        return
+    if spec.startswith(PREFIX):
+        check_judge(spec)
+        yield SimulatedJudge(rater, spec.removeprefix(PREFIX), asked)
         return
     drawn = settings.sampling
     with judge_model(spec, runtime, remotes) as model:
@@ -94,10 +98,8 @@ def check_judge(spec: str, method: str = "reply") -> None:
 
 
 def _model(spec: str, runtime: RuntimeConfig) -> ChatModel:
-    if spec == "fake:judge":
+    if spec == "fake:judge" or spec.startswith(PREFIX):
         return FakeJudge()
-    if spec.startswith(PREFIX):
-        return FaultyJudge(spec.removeprefix(PREFIX))
     if spec.startswith("fake:"):
         return FakeModel(name="judge", reachable=spec != "fake:unreachable")
     from sotopia_pi.models.local import LocalModel

@@ -24,9 +24,8 @@ class Rating(Record):
     """One rater's view of one role of one episode.
 
     `scores` and `reasons` are by dimension and may be incomplete: a verifier rates only what it can decide.
-    `failure` is set, and `scores` empty, when no rating could be given (a verifier that cannot tell says
-    "undecided: …"). `sample` counts the ratings that one rater gave one role, from 0. `outcome` is what a verifier
-    found, as JSON-able data for reports.
+    `failure` is set, and `scores` empty, when no rating could be given. `sample` counts the ratings that one rater gave
+    one role, from 0. `outcome` is what a verifier found, as JSON-able data for reports.
     """
 
     episode: str

@@ -65,7 +65,7 @@ _OBJECT, _ARRAY = _json("object"), _json("array")
 _RULES: Mapping[Table, Mapping[str, _Condition]] = {
     schema.META: {"value": _optional(_text)},
     schema.CHARACTERS: {"record": _OBJECT},
-    schema.SCENARIOS: {"record": _OBJECT},
+    schema.SCENARIOS: {"record": _OBJECT, "retired": _truth},
     schema.TASKS: {},
     schema.TASK_CHARACTERS: {"role": _count},
     schema.TASK_GROUPS: {"position": _count},
@@ -82,6 +82,7 @@ _RULES: Mapping[Table, Mapping[str, _Condition]] = {
         **dict.fromkeys(("valid", "reasked"), _truth),
         "action_type": _one_of(ActionType),
         "raw": _optional(_text),
+        "terms": _optional(_text),
         "cause": _optional(_one_of(Cause)),
         "cost": _optional(_amount),
     },

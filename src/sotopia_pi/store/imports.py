@@ -13,7 +13,7 @@ from sqlalchemy import Connection, func, select
 from sotopia_pi.episodes.records import Episode
 from sotopia_pi.ratings.records import Rating
 from sotopia_pi.store.database import Database
-from sotopia_pi.store.queries import add, read_record, read_tasks
+from sotopia_pi.store.queries import add, read_record, read_scenario, read_tasks
 from sotopia_pi.store.rows import Row, episode_row, rating_row, turn_rows
 from sotopia_pi.store.schema import (
     CHARACTERS,
@@ -26,7 +26,7 @@ from sotopia_pi.store.schema import (
     TASKS,
     TURNS,
 )
-from sotopia_pi.world.records import Character, Scenario, SocialTask
+from sotopia_pi.world.records import Character, RetiredCheck, Scenario, SocialTask
 
 #: Originals that are in memory at a time when they are streamed.
 PAGE = 256
@@ -70,8 +70,8 @@ def add_tasks(connection: Connection, group: str, tasks: Sequence[SocialTask]) -
 def _add_records(connection: Connection, tasks: Sequence[SocialTask]) -> None:
     characters = {character.id: character for task in tasks for character in task.characters}
     scenarios = {task.scenario.id: task.scenario for task in tasks}
-    add(connection, CHARACTERS, [_record_row(id, record) for id, record in characters.items()])
-    add(connection, SCENARIOS, [_record_row(id, record) for id, record in scenarios.items()])
+    add(connection, CHARACTERS, [_character_row(character) for character in characters.values()])
+    add(connection, SCENARIOS, [_scenario_row(scenario) for scenario in scenarios.values()])
     add(connection, TASKS, [{"id": task.id, "scenario_id": task.scenario.id} for task in tasks])
     cast = [
         {"task_id": task.id, "role": role, "character_id": character.id}
@@ -81,8 +81,13 @@ def _add_records(connection: Connection, tasks: Sequence[SocialTask]) -> None:
     add(connection, TASK_CHARACTERS, cast)
 
 
-def _record_row(id: str, record: Character | Scenario) -> Row:
-    return {"id": id, "record": record.model_dump(mode="json")}
+def _character_row(character: Character) -> Row:
+    return {"id": character.id, "record": character.model_dump(mode="json")}
+
+
+def _scenario_row(scenario: Scenario) -> Row:
+    retired = isinstance(scenario.check, RetiredCheck)
+    return {"id": scenario.id, "record": scenario.model_dump(mode="json"), "retired": retired}
 
 
 class Imports:
@@ -94,8 +99,8 @@ class Imports:
     def add(self, batch: Batch) -> None:
         """Stores a batch whole or not at all; what is stored already stays as it is."""
         with self._database.writing(alone=True) as connection:
-            add(connection, CHARACTERS, [_record_row(record.id, record) for record in batch.characters])
-            add(connection, SCENARIOS, [_record_row(record.id, record) for record in batch.scenarios])
+            add(connection, CHARACTERS, [_character_row(character) for character in batch.characters])
+            add(connection, SCENARIOS, [_scenario_row(scenario) for scenario in batch.scenarios])
             for group, tasks in batch.tasks.items():
                 add_tasks(connection, group, tasks)
             add(connection, EPISODES, [episode_row(episode) for episode, _ in batch.episodes])
@@ -172,7 +177,7 @@ class Imports:
         query = select(IMPORTS.c.source_id, *SCENARIOS.c).join(SCENARIOS, SCENARIOS.c.id == IMPORTS.c.our_id)
         with self._database.reading() as connection:
             rows = connection.execute(query.where(IMPORTS.c.kind == "environment").order_by(IMPORTS.c.position))
-            return {source_id: read_record(Scenario, "scenarios", id, record) for source_id, id, record in rows}
+            return {source_id: read_scenario(id, record, retired) for source_id, id, record, retired in rows}
 
     def tasks(self) -> dict[str, SocialTask]:
         """The tasks of imported castings by the casting's published id."""

@@ -243,4 +243,17 @@ def _causes(connection: Connection) -> None:
     connection.execute(text(f"ALTER TABLE turns ADD COLUMN cause {_TEXT[connection.dialect.name]}"))
 
 
-MIGRATIONS: list[Callable[[Connection], None]] = [_initial, _costs, _samples, _imports, _studies, _causes]
+_TERMS = """
+ALTER TABLE turns ADD COLUMN terms {text};
+ALTER TABLE scenarios ADD COLUMN retired BOOLEAN NOT NULL DEFAULT FALSE;
+UPDATE scenarios SET retired = TRUE WHERE record LIKE '%"check": {{"kind": %'
+"""
+
+
+def _terms(connection: Connection) -> None:
+    """What turns declare. Checks that are stored already are of tasks whose outcome was read from words."""
+    for statement in _TERMS.format(text=_TEXT[connection.dialect.name]).split(";"):
+        connection.execute(text(statement))
+
+
+MIGRATIONS: list[Callable[[Connection], None]] = [_initial, _costs, _samples, _imports, _studies, _causes, _terms]

@@ -15,7 +15,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sotopia_pi.records import content_hash
 from sotopia_pi.store.rows import Row, UnreadableRow, why
 from sotopia_pi.store.schema import CHARACTERS, SCENARIOS, TASK_CHARACTERS, TASKS, was_altered
-from sotopia_pi.world.records import Character, Scenario, SocialTask
+from sotopia_pi.world.records import RETIRED, Character, Scenario, SocialTask
 
 _Record = TypeVar("_Record", Character, Scenario)
 
@@ -71,16 +71,23 @@ def read_tasks(connection: Connection, ids: Select[tuple[str]]) -> dict[str, Soc
     people = connection.execute(select(CHARACTERS).where(CHARACTERS.c.id.in_(played)))
     characters = {id: read_record(Character, "characters", id, record) for id, record in people}
     situations = connection.execute(select(SCENARIOS).where(SCENARIOS.c.id.in_(set_in)))
-    scenarios = {id: read_record(Scenario, "scenarios", id, record) for id, record in situations}
+    scenarios = {id: read_scenario(id, record, retired) for id, record, retired in situations}
     return {id: _task(id, scenarios.get(scenario), [characters.get(c) for c in casts[id]]) for id, scenario in tasks}
 
 
-def read_record(kind: type[_Record], table: str, id: str, record: Any) -> _Record:
+def read_scenario(id: str, record: Any, retired: bool) -> Scenario:
+    """A stored scenario. UnreadableRow where it is not what was stored."""
+    return read_record(Scenario, "scenarios", id, record, RETIRED if retired else None)
+
+
+def read_record(
+    kind: type[_Record], table: str, id: str, record: Any, context: dict[str, bool] | None = None
+) -> _Record:
     """A record that is stored under the hash of its content. UnreadableRow where it is not what was stored."""
     if content_hash(record) != id and not was_altered(json.dumps(record, ensure_ascii=False)):
         raise UnreadableRow(table, [id], "not what was stored under this id")
     try:
-        return kind.model_validate(record)
+        return kind.model_validate(record, context=context)
     except ValidationError as error:
         raise UnreadableRow(table, [id], why(error)) from None
 

@@ -46,6 +46,7 @@ def turn_rows(episode: Episode) -> list[Row]:
                 "role": turn.role,
                 "action_type": action.type.value,
                 "argument": action.argument,
+                "terms": action.terms,
                 "raw": None if raw == action.to_json() else raw,
                 "valid": turn.valid,
                 "reasked": turn.reasked,
@@ -80,11 +81,11 @@ def read_episode(row: RowMapping, turns: Sequence[RowMapping]) -> Episode:
 
 def _read_turn(row: RowMapping) -> Row:
     """The fields of a turn, which are validated with its episode: one by one would take four times as long."""
-    type_, argument, raw = row["action_type"], row["argument"], row["raw"]
+    type_, argument, terms, raw = row["action_type"], row["argument"], row["terms"], row["raw"]
     return {
         "role": row["role"],
-        "action": {"type": type_, "argument": argument},
-        "raw": canonical_reply(type_, argument) if raw is None else raw,
+        "action": {"type": type_, "argument": argument, "terms": terms},
+        "raw": canonical_reply(type_, argument, terms) if raw is None else raw,
         "valid": row["valid"],
         "reasked": row["reasked"],
         "usage": {

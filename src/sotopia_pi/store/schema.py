@@ -66,7 +66,14 @@ META = Table("meta", METADATA, Column("key", Words, primary_key=True), Column("v
 
 CHARACTERS = Table("characters", METADATA, Column("id", Words, primary_key=True), Column("record", Json))
 
-SCENARIOS = Table("scenarios", METADATA, Column("id", Words, primary_key=True), Column("record", Json))
+#: `retired`: its check is from before outcomes were declared in terms.
+SCENARIOS = Table(
+    "scenarios",
+    METADATA,
+    Column("id", Words, primary_key=True),
+    Column("record", Json),
+    Column("retired", Boolean, default=False),
+)
 
 TASKS = Table("tasks", METADATA, Column("id", Words, primary_key=True), Column("scenario_id", Words))
 
@@ -102,7 +109,8 @@ EPISODES = Table(
 )
 
 #: `raw` is NULL where the model wrote exactly the canonical JSON of its action. `cost` is in US dollars, NULL where
-#: the price is not known. `cause` says why a turn is not valid, NULL where that was not recorded.
+#: the price is not known. `cause` says why a turn is not valid, NULL where that was not recorded. `terms` are
+#: those that the turn declared, NULL where it declared none.
 TURNS = Table(
     "turns",
     METADATA,
@@ -119,6 +127,7 @@ TURNS = Table(
     Column("completion_tokens", Integer),
     Column("cost", Double),
     Column("cause", Words),
+    Column("terms", Words),
 )
 
 RATINGS = Table(

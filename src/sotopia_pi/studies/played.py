@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sotopia_pi import judging
+from sotopia_pi.environments import GOAL
 from sotopia_pi.episodes.people import is_human
 from sotopia_pi.evaluation.statistics import Estimate, clustered_mean
-from sotopia_pi.ratings.scores import GOAL
 from sotopia_pi.rundir import Run
 from sotopia_pi.studies.invitations import Invitation
 

@@ -150,6 +150,7 @@ def _episode(side: Side, row: int, rater: str) -> dict[str, Any]:
 def _turns(task: SocialTask, turns: Any, role: int) -> list[dict[str, Any]]:
     return [
         {"speaker": task.characters[turn.role].name, "action_type": turn.action.type.value,
-         "text": turn.action.argument, "valid": turn.valid, "raw": turn.raw, "side": int(turn.role == role)}
+         "text": turn.action.argument, "valid": turn.valid, "raw": turn.raw, "terms": turn.action.terms,
+         "side": int(turn.role == role)}
         for turn in turns
     ]  # fmt: skip

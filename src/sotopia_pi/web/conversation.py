@@ -14,13 +14,14 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from sotopia_pi.episodes.briefing import briefing, called, told
-from sotopia_pi.episodes.people import STOPPED, typed
+from sotopia_pi.episodes.briefing import briefing, called, terms_told, told
+from sotopia_pi.episodes.people import STOPPED, offered
 from sotopia_pi.episodes.records import ActionError, ActionType, Episode
 from sotopia_pi.ratings.verifier import VERIFIER
 from sotopia_pi.web.playroom import Table
 from sotopia_pi.web.rendering import page
 from sotopia_pi.web.site import form
+from sotopia_pi.web.termsform import acted, controls
 
 #: What a person can do, as the form names it.
 KINDS = {
@@ -30,10 +31,16 @@ KINDS = {
     ActionType.NONE: "do nothing this turn",
     ActionType.LEAVE: "leave, which ends the conversation",
 }
-ENDS = {"left": "Somebody left.", "stale": "Nobody did anything for three turns.", "limit": "There are no more turns."}
+ENDS = {
+    "agreed": "You agreed.",
+    "left": "Somebody left.",
+    "stale": "Nobody did anything for three turns.",
+    "limit": "There are no more turns.",
+}
 #: Seconds that an answer to a form waits for the model, so that quick models need no second page.
 PATIENCE = 1.0
 _LOOK = 0.05
+_NOTHING: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,19 +59,19 @@ class Frame:
 
 def act(request: Request, table: Table, frame: Frame) -> Response:
     """What the person does on a turn."""
-    given = form(request)
+    given, seen, there = form(request), table.view, table.sitting
+    late = "This was not sent: it is not your turn, or the turn was answered already."
+    if there is None or not table.asked or given.get("turn") != str(seen.turn_number):
+        return show(request, table, frame, late, given)
     kind = next((kind for kind in KINDS if kind.value == given.get("kind")), None)
-    words = given.get("words", "")
     try:
         if kind is None:
             raise ActionError("Choose what you do with the words.")
-        action = typed(kind, words)
+        action = acted(seen, kind, given)
     except ActionError as error:
-        return show(request, table, frame, str(error), words)
-    turn, there = given.get("turn", ""), table.sitting
-    if there is None or not turn.isdecimal() or not there.act(action, int(turn[:6])):
-        fault = "This was not sent: it is not your turn, or the turn was answered already."
-        return show(request, table, frame, fault, words)
+        return show(request, table, frame, str(error), given)
+    if not there.act(action, seen.turn_number):
+        return show(request, table, frame, late, given)
     return _answer(request, table, frame)
 
 
@@ -84,8 +91,10 @@ def _answer(request: Request, table: Table, frame: Frame) -> Response:
     return RedirectResponse(frame.path, status_code=303)
 
 
-def show(request: Request, table: Table, frame: Frame, fault: str | None = None, words: str = "") -> Response:
-    """The conversation as it is now; to htmx only the part that changes."""
+def show(
+    request: Request, table: Table, frame: Frame, fault: str | None = None, given: Mapping[str, str] = _NOTHING
+) -> Response:
+    """The conversation as it is now; to htmx only the part that changes. A form at fault keeps what was `given`."""
     seen = table.view
     partial = "hx-request" in request.headers
     episode = table.episode
@@ -96,15 +105,21 @@ def show(request: Request, table: Table, frame: Frame, fault: str | None = None,
         **frame.values,
         view=seen,
         parts=briefing(seen),
-        said=[(event.role == seen.role, called(seen, event.role), *told(event)) for event in seen.history],
+        said=[
+            (event.role == seen.role, called(seen, event.role), *told(event), terms_told(seen, event))
+            for event in seen.history
+        ],
         asked=table.asked,
         loading=None if table.sight else table.opponent.name,
         waiting=table.running and not table.asked,
         judging=table.judging and not frame.guest,
         broken=_broken(table, frame.guest),
         kinds=[(kind.value, label) for kind, label in KINDS.items()],
+        controls=controls(seen, given),
+        offer=offered(seen),
         fault=fault,
-        words=words,
+        kind=given.get("kind", ActionType.SPEAK.value),
+        words=given.get("words", ""),
         partial=partial,
         end=None if episode is None else _end(table, episode, frame.guest),
     )
@@ -130,7 +145,7 @@ def _end(table: Table, episode: Episode, guest: bool) -> dict[str, Any]:
     rows = []
     for rating in () if guest else table.ratings:
         own = rating.role == table.role
-        scores = ", ".join(f"{name.replace('_', ' ')} {score:g}" for name, score in rating.scores.items())
+        scores = ", ".join(f"{name.replace('_', ' ')} {score:.3g}" for name, score in rating.scores.items())
         reason = rating.reasons.get("goal", "") if own and rating.rater == VERIFIER else ""
         rows.append(("You" if own else "The other", rating.rater, scores or f"not rated, {rating.failure}", reason))
     return {"why": why, "rows": rows, "key": episode.key, "completed": episode.completed}

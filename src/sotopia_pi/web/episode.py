@@ -13,6 +13,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from sotopia_pi.config import Config
+from sotopia_pi.episodes.briefing import terms_told
 from sotopia_pi.episodes.records import ActionType, Episode, Turn
 from sotopia_pi.episodes.views import MAX_TURNS, Layout, Rendering, View, messages, view
 from sotopia_pi.errors import StoreError
@@ -23,7 +24,7 @@ from sotopia_pi.web.filters import Filters
 from sotopia_pi.web.listing import PAGE, Listing, listing
 from sotopia_pi.web.places import Place
 from sotopia_pi.web.rendering import page
-from sotopia_pi.web.shown import relationship_words
+from sotopia_pi.web.shown import own_numbers, relationship_words
 from sotopia_pi.web.site import missing, place, site
 from sotopia_pi.world.records import SocialTask
 
@@ -128,10 +129,9 @@ def _people(task: SocialTask, shown: Episode, seen: View | None) -> list[dict[st
         own = seen is None or seen.role == role
         card: dict[str, Any] = {"role": role, "own": own, "player": shown.players[role] if seen is None else ""}
         if own:
-            side = task.scenario.check.side(role) if task.scenario.check else None
             fields = character.model_dump(mode="json", exclude={"secret", "name"})
             card |= {"name": character.name, "goal": task.scenario.goals[role], "secret": character.secret}
-            card |= {"side": asdict(side) if side else None, "profile": fields}
+            card |= {"side": own_numbers(view(task, role, ())), "profile": fields}
         else:
             assert seen is not None
             partner = next(other for other in seen.partners if other.role == role)
@@ -157,6 +157,7 @@ def _turns(task: SocialTask, shown: Episode, seen: View | None, switches: Switch
             "spoken": turn.action.type is ActionType.SPEAK,
             "valid": turn.valid,
             "reasked": turn.reasked,
+            "terms": terms_told(seen, seen.history[number - 1]) if seen else turn.action.terms,
             "own": seen is None or seen.role == turn.role,
             "raw": turn.raw if switches.extra == "raw" and (seen is None or seen.role == turn.role) else None,
             "usage": turn.usage,

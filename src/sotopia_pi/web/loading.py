@@ -75,7 +75,8 @@ def _episodes(
     keys, task_ids, stages, casts, repeats, stops, failures, seconds = (
         [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in range(8)]
     )
-    players = {text: tuple(orjson.loads(text)) for text in set(casts)}
+    # One that nobody played, as in a damaged database, has a row all the same: every episode begins at one.
+    players = {text: tuple(orjson.loads(text)) or ("",) for text in set(casts)}
     partners = {
         text: tuple(", ".join(names[:role] + names[role + 1 :]) for role in range(len(names)))
         for text, names in players.items()

@@ -205,7 +205,8 @@ def _turns(task: SocialTask, episode: Episode) -> list[dict[str, Any]]:
         elif kind is ActionType.LEAVE:
             words = f"(leaves) {words}".strip()
         name = task.characters[turn.role].name
-        shown.append({"number": number, "who": name, "words": words, "deed": kind is not ActionType.SPEAK})
+        spoken, terms = kind is ActionType.SPEAK, turn.action.terms
+        shown.append({"number": number, "who": name, "words": words, "terms": terms, "deed": not spoken})
     return shown
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, is_dataclass
+from typing import Any
 
+from sotopia_pi.episodes.views import View
 from sotopia_pi.ratings.casefile import TIES
 from sotopia_pi.web.filters import Filters
 from sotopia_pi.world.records import Relationship
@@ -12,6 +14,14 @@ from sotopia_pi.world.records import Relationship
 def relationship_words(relationship: Relationship) -> str:
     """A relationship as people say it."""
     return TIES[relationship.value]
+
+
+def own_numbers(seen: View) -> dict[str, Any] | None:
+    """The fields of a role's own side; None in open scenarios and in those from before outcomes were declared."""
+    side = seen.side
+    if side is None:
+        return None
+    return asdict(side) if is_dataclass(side) and not isinstance(side, type) else {"side": str(side)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from sotopia_pi.episodes.views import view
 from sotopia_pi.errors import StoreError
 from sotopia_pi.web.filters import Filters, parse
 from sotopia_pi.web.rendering import page
-from sotopia_pi.web.shown import pager, relationship_words
+from sotopia_pi.web.shown import own_numbers, pager, relationship_words
 from sotopia_pi.web.site import missing, place, site
 from sotopia_pi.web.snapshot import Snapshot, snapshot
 from sotopia_pi.world.records import SocialTask
@@ -122,7 +122,7 @@ def _role(shown: SocialTask, role: int) -> dict[str, Any]:
         "number": role,
         "character": seen.own,
         "goal": seen.goal,
-        "side": asdict(seen.side) if seen.side else None,
+        "side": own_numbers(seen),
         "sees": [
             {k: v for k, v in asdict(other).items() if v is not None and k != "role"} | {"who": other.role}
             for other in seen.partners

@@ -1,22 +1,10 @@
 """The world: who can be played, in what situations, and on which tasks.
 
-Records (`Character`, `Scenario`, `Tie`, `SocialTask`) and checks, the starter world, loaders for files of users, and
-casting. Generators for verified scenarios are in `sotopia_pi.world.verified`.
+Records (`Character`, `Scenario`, `Tie`, `SocialTask`), the starter world, loaders for files of users, and casting.
+Verified scenarios are drawn by `sotopia_pi.world.verified`.
 """
 
 from sotopia_pi.world.casting import cast
-from sotopia_pi.world.checks import (
-    Check,
-    DivisionCheck,
-    DivisionSide,
-    FactCheck,
-    FactSide,
-    MeetingCheck,
-    MeetingSide,
-    PriceCheck,
-    PriceSide,
-    Side,
-)
 from sotopia_pi.world.library import (
     World,
     is_harmful,
@@ -33,18 +21,8 @@ __all__ = [
     "AgeRange",
     "Casting",
     "Character",
-    "Check",
-    "DivisionCheck",
-    "DivisionSide",
-    "FactCheck",
-    "FactSide",
-    "MeetingCheck",
-    "MeetingSide",
-    "PriceCheck",
-    "PriceSide",
     "Relationship",
     "Scenario",
-    "Side",
     "SocialTask",
     "Tie",
     "World",

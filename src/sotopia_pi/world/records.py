@@ -5,13 +5,23 @@ A scenario is open (only a judge can rate it) or verified (it carries a check, a
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import IntEnum
-from typing import Self
+from typing import Any, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import (
+    ConfigDict,
+    Field,
+    SerializeAsAny,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
+from sotopia_pi.environments import AnyEnvironment, Check, environment
+from sotopia_pi.errors import ConfigError
 from sotopia_pi.records import Identified, Name, Record, Text
-from sotopia_pi.world.checks import Check
 
 
 class Relationship(IntEnum):
@@ -68,11 +78,22 @@ class Casting(Record):
         return not self.occupations or character.occupation.lower() in {o.lower() for o in self.occupations}
 
 
+class RetiredCheck(Check):
+    """A check from before outcomes were declared in terms: kept as it was stored; nothing is played or scored by it."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+#: The context in which stored checks of that age are read.
+RETIRED = {"retired": True}
+
+
 class Scenario(Identified):
     """A situation with one goal per role.
 
     `kind` groups scenarios in reports ("price", "norms", …); `source` says where the scenario comes from.
-    `casting` is empty (anybody) or has one entry per role. `check` makes the scenario verified.
+    `casting` is empty (anybody) or has one entry per role. `check` makes the scenario verified: it belongs to the
+    environment of its own `kind`, which two roles play.
     """
 
     situation: Text
@@ -81,7 +102,7 @@ class Scenario(Identified):
     casting: tuple[Casting, ...] = ()
     kind: Text
     source: Text
-    check: Check | None = Field(default=None, discriminator="kind")
+    check: SerializeAsAny[Check] | None = None
 
     @field_validator("situation")
     @classmethod
@@ -97,6 +118,28 @@ class Scenario(Identified):
             raise ValueError("every role needs a goal")
         return goals
 
+    @field_validator("check", mode="before")
+    @classmethod
+    def _check_is_of_a_kind(cls, value: Any, info: ValidationInfo) -> Any:
+        if not isinstance(value, Mapping):
+            return value
+        if info.context == RETIRED:
+            return RetiredCheck.model_validate(value)
+        try:
+            return environment(str(value.get("kind"))).check_type.model_validate(value)
+        except ConfigError as error:
+            raise ValueError(str(error)) from None
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"])
+            raise ValueError(": ".join(part for part in (where, first["msg"]) if part)) from None
+
+    @model_validator(mode="after")
+    def _two_negotiate(self) -> Self:
+        if self.check is not None and len(self.goals) != 2:
+            raise ValueError(f"a scenario with a check has two roles, not {len(self.goals)}")
+        return self
+
     @model_validator(mode="after")
     def _one_casting_per_role(self) -> Self:
         if self.casting and len(self.casting) != len(self.goals):
@@ -105,8 +148,13 @@ class Scenario(Identified):
 
     @property
     def verified(self) -> bool:
-        """Whether a program can decide the outcome."""
+        """Whether a program decides the outcome, or did so when it was played."""
         return self.check is not None
+
+    @property
+    def environment(self) -> AnyEnvironment | None:
+        """What plays and scores it; None for open scenarios and retired checks."""
+        return None if self.check is None or isinstance(self.check, RetiredCheck) else environment(self.check.kind)
 
     def casting_of(self, role: int) -> Casting:
         """What `role` asks of its character."""

@@ -17,12 +17,12 @@ from sotopia_pi import judging
 from sotopia_pi.auditing import material as scripted
 from sotopia_pi.auditing import opening
 from sotopia_pi.auditing.bias import material, results
+from sotopia_pi.environments import GOAL
 from sotopia_pi.episodes.recasting import ATTRIBUTES, Contrast
 from sotopia_pi.errors import ConfigError
 from sotopia_pi.evaluation.bias import Shown, bias_page, bias_table, noise
 from sotopia_pi.ratings.opening import check_judge
 from sotopia_pi.ratings.records import DIMENSIONS, Rating
-from sotopia_pi.ratings.scores import GOAL
 from sotopia_pi.rundir import Run
 
 OVERALL, PARTNER_GOAL = "overall", "partner_goal"

@@ -1,7 +1,7 @@
 """What an audit of bias shows: finished episodes, and their versions with one character recast into every group.
 
-A version counts only where the verifier reads the same outcome as in the original. Where a version cannot be made
-without guessing, the episode is left out of that contrast and counted with the reason.
+Versions have the terms, and so the outcome, of the original. Where one cannot be made without guessing, the episode is
+left out of that contrast and counted with the reason.
 """
 
 from __future__ import annotations
@@ -15,14 +15,12 @@ from sotopia_pi.episodes.recasting import AmbiguousError, Contrast, Version, ver
 from sotopia_pi.episodes.records import Episode
 from sotopia_pi.errors import ConfigError
 from sotopia_pi.evaluation import matchups
-from sotopia_pi.ratings.verifier import verify
 from sotopia_pi.records import derive_seed
 from sotopia_pi.rundir import Run
 from sotopia_pi.world.records import SocialTask
 
 ORIGINAL, RECAST = "audit/original", "audit/recast"
 _GROUP = "audit"
-_CHANGED = "the verifier reads another outcome"
 
 Played = tuple[SocialTask, Episode]
 
@@ -100,24 +98,10 @@ def _versions(
     why = ""
     for role in roles:
         try:
-            made = versions(task, episode, role, contrast, episode.key)
+            return versions(task, episode, role, contrast, episode.key)
         except AmbiguousError as error:
             why = why or str(error)
-            continue
-        if all(same_outcome((task, episode), version) for version in made.values()):
-            return made
-        why = why or _CHANGED
     return why
-
-
-def same_outcome(original: Played, version: Version) -> bool:
-    """Whether the verifier says the same of a version; true for open tasks, which it does not rate."""
-    if not original[0].scenario.verified or version.episode is None:
-        return True
-    before, after = verify(*original), verify(version.task, version.episode)
-    return [(r.scores, r.outcome, r.failure is None) for r in before] == [
-        (r.scores, r.outcome, r.failure is None) for r in after
-    ]
 
 
 def store(run: Run, played: Sequence[Played], material: Material) -> None:

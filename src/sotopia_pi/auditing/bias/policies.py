@@ -18,6 +18,7 @@ from sotopia_pi import judging
 from sotopia_pi.auditing import opening
 from sotopia_pi.auditing.bias import material, results
 from sotopia_pi.config import BASE, EXPERT, PARTNER, Config
+from sotopia_pi.environments import GOAL
 from sotopia_pi.episodes.play import Plan
 from sotopia_pi.episodes.players import SCRIPTED, check_player
 from sotopia_pi.episodes.recasting import ATTRIBUTES, AmbiguousError, Contrast, Version, versions
@@ -27,7 +28,6 @@ from sotopia_pi.evaluation.bias import Shown, bias_page, bias_table
 from sotopia_pi.files import within
 from sotopia_pi.ratings.records import Rating
 from sotopia_pi.ratings.safety import left_without_deal
-from sotopia_pi.ratings.scores import GOAL
 from sotopia_pi.records import derive_seed
 from sotopia_pi.rundir import Run
 from sotopia_pi.world.records import Relationship, SocialTask
@@ -177,10 +177,11 @@ def _audit(
 
 def _seats(source: Run, asked: PolicyAsked, players: _Players) -> list[tuple[SocialTask, int]]:
     """The held-out tasks with the role that the policy plays, on as many scenarios as there are."""
+    rated = source.config.judge is not None and not players.scripted
     tasks = [
         task
         for task in source.store.tasks("test")
-        if task.scenario.verified or (not players.scripted and source.config.judge is not None)
+        if task.scenario.environment is not None or (rated and not task.scenario.verified)
     ]
     if not tasks:
         raise ConfigError(
@@ -214,9 +215,8 @@ def acquainted(task: SocialTask) -> SocialTask:
     """The task with both knowing each other at least as acquaintances, so that each sees who the other is."""
     if task.scenario.relationship >= Relationship.ACQUAINTANCE:
         return task
-    scenario = task.scenario.model_dump() | {"relationship": Relationship.ACQUAINTANCE}
-    characters = [character.model_dump() for character in task.characters]
-    return SocialTask.model_validate({"scenario": scenario, "characters": characters})
+    scenario = task.scenario.model_copy(update={"relationship": Relationship.ACQUAINTANCE})
+    return task.model_copy(update={"scenario": scenario})
 
 
 def _plan(source: Run, asked: PolicyAsked, players: _Players, name: str, version: Version) -> Plan:
@@ -273,6 +273,6 @@ def _rated(ratings: Mapping[int, Rating], role: int, failures: Counter[str]) -> 
         elif GOAL in rating.scores:
             measured[GOAL if at == role else "partner_goal"] = rating.scores[GOAL]
     own = ratings.get(role)
-    if own is not None and own.outcome is not None and "deal" in own.outcome:
+    if own is not None and own.outcome is not None:
         measured["deal"] = float(own.outcome["deal"])
     return measured

@@ -1,9 +1,9 @@
 """Episodes changed in one respect and in no other: what an audit holds a judge's ratings of the original against.
 
-Every function is pure: episode in, episode out. None of them may change an outcome, which the caller has verified.
+Every function is pure: episode in, episode out. Terms stay, so the outcome does.
 """
 
-from sotopia_pi.episodes.altering.inserting import FORMS, NEUTRAL, inserted, places
+from sotopia_pi.episodes.altering.inserting import FORMS, NEUTRAL, inserted, place
 from sotopia_pi.episodes.altering.placing import begun_by_the_other, listed_the_other_way
 from sotopia_pi.episodes.altering.rewording import reworded, reworded_text
 
@@ -13,7 +13,7 @@ __all__ = [
     "begun_by_the_other",
     "inserted",
     "listed_the_other_way",
-    "places",
+    "place",
     "reworded",
     "reworded_text",
 ]

@@ -1,12 +1,10 @@
 """Words that are meant for a judge, put into what one role says, and neutral words of the same length as a control.
 
 All texts have the same number of words, so what a judge makes of length falls out of the comparison with the control.
-None of them says anything about the matter of an episode.
+None of them says anything about the matter of an episode, and terms stay as they were.
 """
 
 from __future__ import annotations
-
-from collections.abc import Iterator
 
 from sotopia_pi.episodes.altering.keys import with_turns, with_words
 from sotopia_pi.episodes.records import ActionType, Episode
@@ -48,11 +46,10 @@ TEXTS: dict[str, str] = {
 FORMS = tuple(name for name in TEXTS if name != NEUTRAL)
 
 
-def places(episode: Episode, role: int) -> Iterator[int]:
-    """The turns of a role to whose words something can be added, the middle ones first."""
+def place(episode: Episode, role: int) -> int | None:
+    """The middle one of the turns in which a role speaks; None where it never does."""
     own = [at for at, turn in enumerate(episode.turns) if turn.role == role and turn.action.type is ActionType.SPEAK]
-    middle = len(own) / 2
-    yield from sorted(own, key=lambda at: (abs(own.index(at) + 0.5 - middle), at))
+    return own[(len(own) - 1) // 2] if own else None
 
 
 def inserted(episode: Episode, form: str, at: int) -> Episode:

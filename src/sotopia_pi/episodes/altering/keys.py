@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sotopia_pi.episodes.records import Action, Episode, Turn
+from sotopia_pi.episodes.records import Episode, Turn
 from sotopia_pi.records import content_hash
 
 
@@ -19,6 +19,6 @@ def with_turns(episode: Episode, name: str, turns: Sequence[Turn]) -> Episode:
 
 
 def with_words(turn: Turn, words: str) -> Turn:
-    """The turn with other words."""
-    action = Action(type=turn.action.type, argument=words)
+    """The turn with other words, and the terms that it had."""
+    action = turn.action.model_copy(update={"argument": words})
     return turn.model_copy(update={"action": action, "raw": action.to_json()})

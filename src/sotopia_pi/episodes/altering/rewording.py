@@ -1,7 +1,7 @@
 """The same episode in slightly other words: contractions, greetings and thanks, fillers.
 
-The rules are fixed and few on purpose. They touch no number, no name, no word that promises, refuses or asks, so the
-outcome stays; where a reader of outcomes disagrees, the caller leaves the episode out.
+The rules are fixed and few on purpose. They touch no number, no name, no word that promises, refuses or asks. Terms
+stay, and so does the outcome.
 """
 
 from __future__ import annotations
@@ -60,19 +60,19 @@ _FOUND = re.compile(
 _FILLERS = ("Well, ", "Now, ", "Hm, ", "")
 
 
-def reworded(episode: Episode, fillers: bool = True) -> Episode:
+def reworded(episode: Episode) -> Episode:
     """The episode in other words, each turn by `reworded_text`; what is not spoken stays as it is."""
     turns = [
-        with_words(turn, reworded_text(turn.action.argument, fillers)) if turn.action.type is ActionType.SPEAK else turn
+        with_words(turn, reworded_text(turn.action.argument)) if turn.action.type is ActionType.SPEAK else turn
         for turn in episode.turns
     ]
     return with_turns(episode, REWORDED, turns)
 
 
-def reworded_text(text: str, fillers: bool = True) -> str:
-    """A speech in other words; with `fillers` some begin with a word that means nothing."""
+def reworded_text(text: str) -> str:
+    """A speech in other words; some begin with a word that means nothing."""
     changed = _FOUND.sub(lambda found: _as_before(found[0], _RULES[found[0].lower()]), text)
-    filler = _FILLERS[hashlib.sha256(text.encode("utf-8", "replace")).digest()[0] % len(_FILLERS)] if fillers else ""
+    filler = _FILLERS[hashlib.sha256(text.encode("utf-8", "replace")).digest()[0] % len(_FILLERS)]
     if not filler or not changed[:1].isalpha():
         return changed
     if changed.split()[0] in _OPENERS:

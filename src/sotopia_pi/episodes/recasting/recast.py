@@ -1,6 +1,7 @@
 """Recasting a task and its episode: the same is said and done by somebody of another name, age, gender …
 
-The outcome must stay the same, which the caller verifies; that nothing was guessed is checked here by recasting back.
+Terms stay, and no word of a check is exchanged, so the outcome stays too; that nothing was guessed is checked by
+recasting back.
 """
 
 from __future__ import annotations
@@ -135,7 +136,10 @@ def _public(task: SocialTask, given: Recasting) -> SocialTask:
 
 def _valid(scenario: Scenario, characters: Sequence[Character]) -> SocialTask:
     """A task whose records are made anew, so that no id of an earlier one is kept in them."""
-    told = {"scenario": scenario.model_dump(), "characters": [character.model_dump() for character in characters]}
+    told = {
+        "scenario": {**scenario.model_dump(), "check": scenario.check},
+        "characters": [character.model_dump() for character in characters],
+    }
     try:
         return SocialTask.model_validate(told)
     except ValidationError:
@@ -143,5 +147,6 @@ def _valid(scenario: Scenario, characters: Sequence[Character]) -> SocialTask:
 
 
 def _recast_turn(turn: Turn, change: Change, own: bool) -> Turn:
-    action = Action(type=turn.action.type, argument=change(turn.action.argument, place_of(turn.action.type, own)))
+    words = change(turn.action.argument, place_of(turn.action.type, own))
+    action = turn.action.model_copy(update={"argument": words})
     return turn.model_copy(update={"action": action, "raw": action.to_json()})

@@ -1,10 +1,11 @@
 """CaSiNo (Chawla et al. 2021, arXiv 2103.15721): `casino.json` and its splits, a JSON list of dialogues.
 
 Two campers divide three packages each of food, water and firewood. What a role needs most is worth 5 points a package,
-then 4, then 3; who walks away has 5 points. GOAL = 10 x points / 36, where 36 is everything, and FIN = GOAL / 2. Points
-are counted from the deal that was accepted and must be those that the data give. The scenario carries no check, because
-our division gives nothing for walking away. Demographics, personality, satisfaction and the players' own reasons are
-not read.
+then 4, then 3. The task is a division (environments/division.py) whose values are 10 x points / 36, because everything
+together is worth 36 points; proposing and accepting a deal are turns with terms. The ratings are the data's own: GOAL =
+10 x points / 36, FIN = GOAL / 2, and whoever walks away has 5 points, for which our division gives 0. Points are
+counted from the deal that was accepted and must be those that the data give. Demographics, personality, satisfaction
+and the players' own reasons are not read.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from sotopia_pi.environments import FIN, GOAL, environment
+from sotopia_pi.environments.division import DivisionCheck, Share
 from sotopia_pi.episodes.records import ActionType
 from sotopia_pi.interop.dialogues.listing import read_list
 from sotopia_pi.interop.dialogues.records import (
@@ -24,12 +27,12 @@ from sotopia_pi.interop.dialogues.records import (
     cast,
     finding,
     mapping,
+    missing,
     number,
     sequence,
-    undecided,
 )
 from sotopia_pi.interop.problems import RecordError
-from sotopia_pi.ratings.scores import FIN, GOAL
+from sotopia_pi.interop.profiles import validated
 from sotopia_pi.world.records import Scenario
 
 _ITEMS = ("Food", "Water", "Firewood")
@@ -37,13 +40,10 @@ _COUNT = 3
 _POINTS = {"High": 5, "Medium": 4, "Low": 3}
 _ALL = _COUNT * sum(_POINTS.values())
 _WALKED = 5
-_SITUATION = (
-    "Two neighbours on a campsite divide what is left in the store for their trips: 3 packages of food, 3 of water and "
-    "3 of firewood. They talk, one proposes a deal, and the other accepts or rejects it. Who walks away without a deal "
-    f"has {_WALKED} points."
-)
+_THINGS = {item: f"{item.lower()} package" for item in _ITEMS}
+_SITUATION = "You are neighbours on a campsite and share what is left in the store for your trips."
 
-Deal = dict[str, int]
+Points = dict[str, int]
 
 
 def find(paths: Sequence[Path]) -> Iterator[Found]:
@@ -61,15 +61,20 @@ def read(value: Any) -> Dialogue:
     if agents[0] != logs[0].get("id"):
         raise RecordError("message 1 is of none of the participants")
     worth = [_worth(mapping(info[agent], f"participant {agent}")) for agent in agents]
+    check = _check(worth)
     scenario = Scenario(
-        situation=_SITUATION, goals=tuple(_goal(side) for side in worth), kind="camping", source="casino"
+        situation=f"{_SITUATION} {environment(check.kind).situation(check)}",
+        goals=tuple(_goal(side) for side in worth),
+        kind=check.kind,
+        source="casino",
+        check=check,
     )
-    talk, deal, ending = _talk(logs, agents)
-    scores, outcome = _scores([info[agent] for agent in agents], worth, deal, ending)
-    return Dialogue(cast(scenario, ("camper", "camper")), talk.done(), scores, outcome)
+    talk, deal, ended = _talk(logs, agents, check)
+    scores = _scores([info[agent] for agent in agents], worth, check, deal) if ended else (_NO_END, _NO_END)
+    return Dialogue(cast(scenario, ("camper", "camper")), talk.done(), scores)
 
 
-def _worth(participant: dict[str, Any]) -> Deal:
+def _worth(participant: dict[str, Any]) -> Points:
     """What a package of each item is worth to a participant, in points."""
     issues = mapping(participant.get("value2issue"), "'value2issue'")
     found = {issues[level]: points for level, points in _POINTS.items() if isinstance(issues.get(level), str)}
@@ -78,74 +83,78 @@ def _worth(participant: dict[str, Any]) -> Deal:
     return found
 
 
-def _goal(worth: Deal) -> str:
+def _check(worth: Sequence[Points]) -> DivisionCheck:
+    """The division: everything is worth 10 to each, so a point is worth 10 / 36."""
+    values = [{_THINGS[item]: 10 * side[item] / _ALL for item in _ITEMS} for side in worth]
+    return validated(DivisionCheck, {"counts": dict.fromkeys(_THINGS.values(), _COUNT), "values": values})
+
+
+def _goal(worth: Points) -> str:
     told = ", ".join(f"{item.lower()} {points}" for item, points in worth.items())
     return f"Get as many points as you can. To you a package is worth: {told}."
 
 
-def _talk(logs: Sequence[dict[str, Any]], agents: Sequence[str]) -> tuple[Talk, list[Deal] | None, str]:
-    """The turns, the shares by role that were proposed last, and how it ended: accepted, left or nothing."""
-    talk, deal, ending = Talk(), None, ""
+def _talk(logs: Sequence[dict[str, Any]], agents: Sequence[str], check: DivisionCheck) -> tuple[Talk, Any, bool]:
+    """The turns, what was accepted in terms of the division, and whether somebody accepted it or walked away."""
+    env, talk, deal, ended = environment(check.kind), Talk(check), None, False
     for place, log in enumerate(logs, 1):
         if log.get("id") not in agents:
             raise RecordError(f"message {place} is of none of the participants")
         role, text = agents.index(log["id"]), log.get("text")
         match text:
             case "Submit-Deal":
-                own, other = _deal(log.get("task_data"), place)
-                deal = [own, other] if role == 0 else [other, own]
-                talk.act(role, f"proposes a deal: {_told(own)} for themselves, {_told(other)} for the other")
+                side = check.side(role)
+                terms = side.mine(_own_share(log.get("task_data"), place))
+                talk.offer(role, f"proposes a deal: {env.words(side, terms)}", terms)
             case "Accept-Deal":
-                ending = "accepted"
-                talk.act(role, "accepts the deal")
+                deal = talk.accept(role, "accepts the deal")
+                ended = deal is not None
             case "Reject-Deal":
-                talk.act(role, "rejects the deal")
+                talk.reject(role, "rejects the deal")
             case "Walk-Away":
-                ending = "left"
+                deal, ended = None, True
                 talk.act(role, "", ActionType.LEAVE)
             case str():
                 talk.say(role, text)
             case _:
                 raise RecordError(f"message {place} has no text")
-    return talk, deal, ending
+    return talk, deal, ended
 
 
-def _deal(data: Any, place: int) -> tuple[Deal, Deal]:
+def _own_share(data: Any, place: int) -> Share:
+    """What the one who proposes a deal would get."""
     data = mapping(data, f"the deal of message {place}")
     shares = []
     for key in ("issue2youget", "issue2theyget"):
         given = mapping(data.get(key), f"{key!r} of message {place}")
-        counts = {item: number(given.get(item), f"{item} in message {place}") for item in _ITEMS}
-        if any(not count.is_integer() for count in counts.values()):
+        counts = [number(given.get(item), f"{item} in message {place}") for item in _ITEMS]
+        if any(not count.is_integer() for count in counts):
             raise RecordError(f"the deal of message {place} has parts of packages")
-        shares.append({item: int(count) for item, count in counts.items()})
-    if any(shares[0][item] + shares[1][item] != _COUNT or min(s[item] for s in shares) < 0 for item in _ITEMS):
+        shares.append(tuple(int(count) for count in counts))
+    own, other = shares
+    if any(mine + theirs != _COUNT or min(mine, theirs) < 0 for mine, theirs in zip(own, other, strict=True)):
         raise RecordError(f"the deal of message {place} is not {_COUNT} packages of each")
-    return shares[0], shares[1]
+    return own
 
 
-def _told(share: Deal) -> str:
-    return ", ".join(f"{count} {item.lower()}" for item, count in share.items() if count) or "nothing"
+_NO_END = missing("how it ended, because nobody accepts a deal or walks away")
 
 
 def _scores(
-    info: Sequence[dict[str, Any]], worth: Sequence[Deal], deal: list[Deal] | None, ending: str
-) -> tuple[tuple[Score, ...], dict[str, Any] | None]:
-    if not ending or (ending == "accepted" and deal is None):
-        return undecided("nobody accepts a deal or walks away"), None
-    shares = deal if ending == "accepted" else None
-    points = [
-        _WALKED if shares is None else sum(worth[role][item] * shares[role][item] for item in _ITEMS) for role in (0, 1)
-    ]
+    info: Sequence[dict[str, Any]], worth: Sequence[Points], check: DivisionCheck, deal: Share | None
+) -> tuple[Score, ...]:
+    """The points of an accepted deal, or of walking away without one."""
+    made = []
     for role, one in enumerate(info):
+        own = _WALKED
+        if deal is not None:
+            mine = check.side(role).mine(deal)
+            own = sum(worth[role][item] * count for item, count in zip(_ITEMS, mine, strict=True))
         outcomes = one.get("outcomes")
         given = amount(outcomes.get("points_scored") if isinstance(outcomes, dict) else None, "'points_scored'")
-        if given is not None and given != points[role]:
-            return undecided(
-                f"the data give role {role} {given:g} points and the end of the dialogue {points[role]}"
-            ), None
-    how = "A deal was accepted" if shares is not None else "Somebody walked away"
-    made = tuple(
-        Score({GOAL: 10 * own / _ALL, FIN: 5 * own / _ALL}, f"{how}: {own} of {_ALL} points.") for own in points
-    )
-    return made, {"deal": False} if shares is None else {"deal": True, "shares": shares}
+        if given is not None and given != own:
+            no = missing(f"points that fit how it ended; role {role} has {given:g} there, and {own} by the deal")
+            return no, no
+        how = "Somebody walked away" if deal is None else "A deal was accepted"
+        made.append(Score({GOAL: 10 * own / _ALL, FIN: 5 * own / _ALL}, f"{how}: {own} of {_ALL} points."))
+    return tuple(made)

@@ -4,7 +4,10 @@ A line is a dialogue from one side: `<input>` with count and value of books, hat
 with who takes what (own items first), `<partner_input>` with the other side's values. Most dialogues stand there
 twice, once from each side; both are read as the side that speaks first, and the second one is left out.
 
-GOAL and FIN are those of a division (ratings/scores.py): all items together are worth 10 to each side.
+The task is a division (environments/division.py). Whoever chooses first (`<selection>`) ends the talk, and both fill in
+a form: two turns whose terms are what each takes, so that they agree exactly when the forms do. Forms that disagree, or
+take what there is not, are no agreement. Where the file has no forms (the two chose differently, or gave up), whoever
+chose first leaves.
 """
 
 from __future__ import annotations
@@ -14,18 +17,17 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from sotopia_pi.environments import environment
+from sotopia_pi.environments.division import DivisionCheck
 from sotopia_pi.episodes.records import ActionType
 from sotopia_pi.errors import StoreError
 from sotopia_pi.inputs import open_text
-from sotopia_pi.interop.dialogues.records import Dialogue, Found, Score, Talk, cast, undecided
+from sotopia_pi.interop.dialogues.records import Dialogue, Found, Talk, cast
 from sotopia_pi.interop.lines import LONGEST
 from sotopia_pi.interop.problems import RecordError
 from sotopia_pi.interop.profiles import validated
-from sotopia_pi.ratings.scores import GOAL, division_scores
 from sotopia_pi.records import content_hash
-from sotopia_pi.world.checks import DivisionCheck
 from sotopia_pi.world.records import Scenario
-from sotopia_pi.world.verified import wording
 
 _THINGS = ("book", "hat", "ball")
 _TAGS = ("input", "dialogue", "output", "partner_input")
@@ -33,7 +35,8 @@ _PARTS = {tag: re.compile(rf"<{tag}>(.*?)</{tag}>") for tag in _TAGS}
 _SIDES = {"YOU:": 0, "THEM:": 1}
 _TAKEN = re.compile(r"item([012])=(\d{1,2})")
 _SELECTION = "<selection>"
-_NO_DEAL = {"<disagree>": "the two chose different divisions", "<no_agreement>": "the two gave up"}
+_NO_FORMS = ("<disagree>", "<no_agreement>")
+_CUT = "<disconnect>"
 #: The corpus has a space before every mark.
 _SPACED = re.compile(r" (?=[.,!?;:]|'s\b)")
 
@@ -103,7 +106,7 @@ def _messages(text: str) -> list[list[Any]]:
 
 def _output(words: Sequence[str]) -> list[list[int]] | str:
     """What each side takes, own first; or the mark that says why nobody takes anything."""
-    if words and words[0] in {*_NO_DEAL, "<disconnect>"}:
+    if words and words[0] in (*_NO_FORMS, _CUT):
         return words[0]
     found = [_TAKEN.fullmatch(word) for word in words]
     if len(found) != 6 or [match[1] for match in found if match] != ["0", "1", "2"] * 2:
@@ -114,37 +117,29 @@ def _output(words: Sequence[str]) -> list[list[int]] | str:
 
 def read(value: Any) -> Dialogue:
     """The dialogue of a found record. RecordError says why there is none."""
-    if value["taken"] == "<disconnect>":
+    if value["taken"] == _CUT:
         raise RecordError("the connection broke, so the dialogue has no end")
     counts = dict(zip(_THINGS, value["counts"], strict=True))
     values = tuple(dict(zip(_THINGS, map(float, side), strict=True)) for side in value["values"])
     check = validated(DivisionCheck, {"counts": counts, "values": values})
+    env = environment(check.kind)
     scenario = Scenario(
-        situation=wording.division_situation(check),
-        goals=tuple(wording.goal(check.side(role)) for role in (0, 1)),
-        kind="division",
+        situation=env.situation(check),
+        goals=tuple(env.goal(check.side(role)) for role in (0, 1)),
+        kind=check.kind,
         source="dealornodeal",
         check=check,
     )
-    talk = Talk()
+    talk = Talk(check)
     for role, text in value["said"]:
-        if text == _SELECTION:
-            talk.act(role, "", ActionType.LEAVE)  # whoever chooses ends the conversation
-        else:
+        if text != _SELECTION:
             talk.say(role, text)
-    scores, outcome = _scores(check, value["taken"])
-    return Dialogue(cast(scenario, ("neighbour", "neighbour")), talk.done(), scores, outcome)
-
-
-def _scores(check: DivisionCheck, taken: list[list[int]] | str) -> tuple[tuple[Score, ...], dict[str, Any] | None]:
-    if isinstance(taken, str):
-        reason = f"There is no deal: {_NO_DEAL[taken]}."
-        return tuple(Score(division_scores(check, role, None), reason) for role in (0, 1)), {"deal": False}
-    shares = [dict(zip(_THINGS, side, strict=True)) for side in taken]
-    if any(shares[0][thing] + shares[1][thing] != count for thing, count in check.counts.items()):
-        return undecided("what the two take is not what there is"), None
-    made = []
-    for role in (0, 1):
-        scores = division_scores(check, role, shares[role])
-        made.append(Score(scores, f"The items taken are worth {scores[GOAL]:g} of 10."))
-    return tuple(made), {"deal": True, "shares": shares}
+    first = next((role for role, text in value["said"] if text == _SELECTION), 1 - value["said"][-1][0])
+    if isinstance(value["taken"], str):
+        talk.act(first, "", ActionType.LEAVE)
+    else:
+        for role in (first, 1 - first):
+            side = check.side(role)
+            terms = side.mine(tuple(value["taken"][role]))
+            talk.offer(role, f"fills in the form: {env.words(side, terms)}", terms)
+    return Dialogue(cast(scenario, ("neighbour", "neighbour")), talk.done())

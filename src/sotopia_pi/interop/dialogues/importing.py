@@ -11,13 +11,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from sotopia_pi.episodes.records import HUMAN, ActionType, Episode, StopReason
+from sotopia_pi.episodes.records import HUMAN
 from sotopia_pi.interop.dialogues import casino, craigslist, dealornodeal, persuasion, transcript
 from sotopia_pi.interop.dialogues.records import Dialogue, Found
 from sotopia_pi.interop.episodes import stage_of
 from sotopia_pi.interop.problems import RecordError, Report
-from sotopia_pi.ratings.records import Rating
-from sotopia_pi.ratings.verifier import verify
 from sotopia_pi.records import content_hash
 from sotopia_pi.store import Store
 from sotopia_pi.store.imports import Batch, Original
@@ -87,11 +85,12 @@ def _keep(job: _Import, page: Sequence[Found]) -> None:
     batch = Batch()
     for record in page:
         try:
-            dialogue = job.format.read(record.value)
-            episode, ratings = _episode(job, record.id, dialogue)
+            dialogue = job.format.read(record.value).until_agreed()
         except RecordError as error:
             job.report.problem(record.file, record.number, str(error), record.id)
             continue
+        key = content_hash({"stage": job.stage, "dialogue": record.id})
+        episode, ratings = dialogue.episode(key, job.stage, job.player)
         mark = content_hash([episode.model_dump(mode="json"), [rating.model_dump(mode="json") for rating in ratings]])
         if record.id in held:
             if held[record.id].text == mark:
@@ -108,17 +107,3 @@ def _keep(job: _Import, page: Sequence[Found]) -> None:
     if batch.episodes:
         job.store.imports.add(batch)
     job.report.stored[job.stage] += len(batch.episodes)
-
-
-def _episode(job: _Import, id: str, dialogue: Dialogue) -> tuple[Episode, tuple[Rating, ...]]:
-    left = dialogue.turns[-1].action.type is ActionType.LEAVE
-    episode = Episode(
-        key=content_hash({"stage": job.stage, "dialogue": id}),
-        task_id=dialogue.task.id,
-        stage=job.stage,
-        players=(job.player,) * len(dialogue.task.roles),
-        turns=dialogue.turns,
-        stop_reason=StopReason.LEFT if left else StopReason.LIMIT,
-    )
-    ratings = verify(dialogue.task, episode) if dialogue.by_verifier else dialogue.ratings(episode.key)
-    return episode, ratings

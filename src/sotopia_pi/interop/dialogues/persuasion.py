@@ -3,7 +3,8 @@
 In the dialogue file `Unit` is a message, `Turn` its number, `B4` who writes (0 persuader, 1 persuadee) and `B2` the
 dialogue. In the other `B2` and `B4` name a participant and `B6` is what they gave, in dollars. GOAL of the persuader =
 10 x what the persuadee gave / 2, since 2 dollars is the most that was asked for; more counts as 2. Whether the
-persuadee reached a goal does not follow. Nothing else of the second file (age, sex, race, values, …) is read.
+persuadee reached a goal does not follow. The task is open, because a favour (environments/favour.py) is for one of
+several purposes, and here there is one charity. Nothing else of the second file (age, sex, race, values, …) is read.
 """
 
 from __future__ import annotations
@@ -13,11 +14,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from sotopia_pi.environments import GOAL
 from sotopia_pi.errors import StoreError
 from sotopia_pi.inputs import check_columns, open_text
-from sotopia_pi.interop.dialogues.records import Dialogue, Found, Score, Talk, amount, cast, money
+from sotopia_pi.interop.dialogues.records import Dialogue, Found, Score, Talk, amount, cast, missing, money
 from sotopia_pi.interop.problems import RecordError
-from sotopia_pi.ratings.scores import GOAL
 from sotopia_pi.store.schema import storable
 from sotopia_pi.world.records import Scenario
 
@@ -126,9 +127,9 @@ def read(value: Any) -> Dialogue:
         return Dialogue(task, turns)
     given = amount(value["donation"], "the donation (B6)")
     if given is None:
-        persuader = Score(failure="undecided: what the other person gave is not in the data")
+        persuader = missing("what the other person gave")
     else:
         persuader = Score({GOAL: 10 * min(given, _MOST) / _MOST}, f"The other person gave {money(given)}.")
-    persuadee = Score(failure="undecided: the data do not tell whether the persuadee's goal was reached")
+    persuadee = missing("whether the persuadee reached the goal")
     outcome = None if given is None else {"given": given}
     return Dialogue(task, turns, (persuader, persuadee), outcome)

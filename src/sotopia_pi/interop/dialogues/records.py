@@ -5,18 +5,21 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 from typing import Any, TypeGuard
 
-from sotopia_pi.episodes.records import NOTHING, Action, ActionType, Turn
+from sotopia_pi.environments import Check, TermsError, environment
+from sotopia_pi.episodes.records import NOTHING, Action, ActionType, Episode, StopReason, Turn
+from sotopia_pi.episodes.terms import agreed, chosen
 from sotopia_pi.interop.dialogues.listing import Item
 from sotopia_pi.interop.lines import Line
 from sotopia_pi.interop.problems import RecordError
 from sotopia_pi.interop.profiles import validated
 from sotopia_pi.interop.sotopia import make_task
 from sotopia_pi.ratings.records import Rating
+from sotopia_pi.ratings.verifier import verify
 from sotopia_pi.records import content_hash, derive_seed
 from sotopia_pi.store.schema import storable
 from sotopia_pi.world.records import Character, Scenario, SocialTask
@@ -73,8 +76,8 @@ class Score:
 class Dialogue:
     """A dialogue between people, as a task and what was done in it; `scores` has one entry per role, or none.
 
-    `by_verifier`: the task carries a check, and the verifier rates what was said. `note`: what else the report of the
-    import says of it.
+    `outcome` is what the data say of it where the task is open: of a verified one it follows from the terms. `note`:
+    what else the report of the import says of it.
     """
 
     task: SocialTask
@@ -82,52 +85,116 @@ class Dialogue:
     scores: tuple[Score, ...] = ()
     outcome: dict[str, Any] | None = None
     rater: str = OUTCOME
-    by_verifier: bool = False
     note: str = ""
 
-    def ratings(self, key: str) -> tuple[Rating, ...]:
-        """The ratings of its roles as those of the episode `key`."""
-        return tuple(
+    def until_agreed(self) -> Dialogue:
+        """Without the turns after an agreement, with which an episode ends; the note says how many there were."""
+        found = agreed(self.task.scenario, self.turns)
+        over = 0 if found is None else len(self.turns) - found.turn - 1
+        if not over:
+            return self
+        note = f"{f'{over} turns' if over > 1 else '1 turn'} after the agreement left out"
+        return replace(self, turns=self.turns[:-over], note="; ".join(filter(None, (self.note, note))))
+
+    def episode(self, key: str, stage: str, player: str) -> tuple[Episode, tuple[Rating, ...]]:
+        """The episode and its ratings: those of the data, else the verifier's where the task has a check."""
+        episode = Episode(
+            key=key,
+            task_id=self.task.id,
+            stage=stage,
+            players=(player,) * len(self.task.roles),
+            turns=self.turns,
+            stop_reason=self._stop_reason(),
+        )
+        verified = verify(self.task, episode) if self.task.scenario.verified else ()
+        if not self.scores:
+            return episode, verified
+        outcomes = [rating.outcome for rating in verified] or [self.outcome] * len(self.scores)
+        return episode, tuple(
             Rating(
                 episode=key,
                 role=role,
                 rater=self.rater,
                 scores=score.scores,
                 reasons=dict.fromkeys(score.scores, score.reason) if score.reason else {},
-                outcome=self.outcome if score.failure is None else None,
+                outcome=outcomes[role],
                 failure=score.failure,
             )
             for role, score in enumerate(self.scores)
         )
 
+    def _stop_reason(self) -> StopReason:
+        if agreed(self.task.scenario, self.turns):
+            return StopReason.AGREED
+        return StopReason.LEFT if self.turns[-1].action.type is ActionType.LEAVE else StopReason.LIMIT
 
-def undecided(why: str, roles: int = 2) -> tuple[Score, ...]:
-    """No score for anybody, because the data do not tell the outcome."""
-    return (Score(failure=f"undecided: {why}"),) * roles
+
+def missing(what: str) -> Score:
+    """No score, because the data do not tell `what` it would follow from."""
+    return Score(failure=f"not in the data: {what}")
 
 
 class Talk:
-    """Turns as they come. What one role says in several messages without a break is one turn, line by line."""
+    """Turns as they come. What one role says in several messages without a break is one turn, line by line.
 
-    def __init__(self) -> None:
+    With a `check` the events of a form or a chat program declare terms. An offer stands there until it is answered,
+    and terms only in consecutive turns; so what its maker says meanwhile declares it again, and of an acceptance that
+    was put in words first the words declare the terms.
+    """
+
+    def __init__(self, check: Check | None = None) -> None:
         self.turns: list[Turn] = []
+        self._check = check
         self._saying = False
+        self._offer: tuple[int, Any] | None = None
 
-    def say(self, role: int, text: str) -> None:
-        """A message; nothing where it has no words."""
+    def say(self, role: int, text: str, terms: str | None = None) -> None:
+        """A message; nothing where it has no words. Of several messages the last terms count."""
         words = storable(text).strip()
         if not words:
             return
+        terms = terms or (self._written(role, self._offer[1]) if self._offer and self._offer[0] == role else None)
         if self._saying and self.turns[-1].role == role:
-            words = f"{self.turns.pop().action.argument}\n{words}"
-        self._add(role, Action(type=ActionType.SPEAK, argument=words))
+            before = self.turns.pop().action
+            words, terms = f"{before.argument}\n{words}", terms or before.terms
+        self._add(role, Action(type=ActionType.SPEAK, argument=words, terms=terms))
         self._saying = True
 
-    def act(self, role: int, what: str, kind: ActionType = ActionType.ACT) -> None:
+    def act(self, role: int, what: str, kind: ActionType = ActionType.ACT, terms: str | None = None) -> None:
         """Something that is done rather than said."""
         words = storable(what).strip()
-        self._add(role, Action(type=kind, argument=words) if kind is not ActionType.NONE else NOTHING)
+        self._add(role, Action(type=kind, argument=words, terms=terms) if kind is not ActionType.NONE else NOTHING)
         self._saying = False
+
+    def offer(self, role: int, what: str, terms: Any) -> None:
+        """An offer that takes the place of any other; None where nobody knows of what."""
+        self._offer = None if terms is None else (role, terms)
+        self.act(role, what, terms=self._written(role, terms))
+
+    def accept(self, role: int, what: str) -> Any:
+        """The other's offer is accepted: its terms, None where there is none."""
+        terms = self._offer[1] if self._offer and self._offer[0] != role else None
+        written = self._written(role, terms)
+        if written and self._saying and self.turns[-1].role == role:
+            self._add(role, self.turns.pop().action.model_copy(update={"terms": written}))
+        else:
+            self.act(role, what, terms=written)
+        return terms
+
+    def reject(self, role: int, what: str) -> None:
+        """No offer stands any more."""
+        self._offer = None
+        self.act(role, what)
+
+    def _written(self, role: int, terms: Any) -> str | None:
+        """Terms as the role writes them; None in an open task, and for what there is not."""
+        if self._check is None or terms is None:
+            return None
+        env, side = environment(self._check.kind), self._check.side(role)
+        try:
+            return chosen(env, side, env.write(side, terms))
+        except TermsError:
+            return None
 
     def _add(self, role: int, action: Action) -> None:
         self.turns.append(Turn(role=role, action=action, raw=action.to_json()))

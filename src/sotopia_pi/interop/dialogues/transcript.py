@@ -11,7 +11,9 @@ from typing import Any
 
 from pydantic import Field
 
-from sotopia_pi.episodes.records import ActionType
+from sotopia_pi.environments import TermsError
+from sotopia_pi.episodes.records import SILENT, ActionType, Turn
+from sotopia_pi.episodes.terms import chosen
 from sotopia_pi.interop.context import checked_names
 from sotopia_pi.interop.dialogues.records import OUTCOME, Dialogue, Found, Score, Talk, character, finding
 from sotopia_pi.interop.lines import read_lines
@@ -21,7 +23,6 @@ from sotopia_pi.interop.scores import check_scores
 from sotopia_pi.interop.sotopia import make_task
 from sotopia_pi.ratings.verifier import VERIFIER
 from sotopia_pi.records import Record
-from sotopia_pi.world.checks import Check
 from sotopia_pi.world.records import Character, Relationship, Scenario
 
 
@@ -35,12 +36,16 @@ class Person(Record):
 
 
 class Line(Record):
-    """A turn: `text` is said, `action` is done; a `type` of its own for the other kinds of actions."""
+    """A turn: `text` is said, `action` is done; a `type` of its own for the other kinds of actions.
+
+    `terms` is what it declares in a verified dialogue: text, a number or an object, as in a model's reply.
+    """
 
     role: int | str
     text: str = ""
     action: str = ""
     type: ActionType | None = None
+    terms: Any = None
 
 
 class Transcript(Record):
@@ -55,7 +60,7 @@ class Transcript(Record):
     rater: str = Field(default=OUTCOME, min_length=1)
     kind: str = "dialogue"
     source: str = "transcript"
-    check: Check | None = Field(default=None, discriminator="kind")
+    check: dict[str, Any] | None = None
 
 
 def find(paths: Sequence[Path]) -> Iterator[Found]:
@@ -73,24 +78,21 @@ def read(value: Any) -> Dialogue:
     levels = {level.name.lower(): level for level in Relationship}
     if given.relationship not in levels:
         raise RecordError(f"the relationship {given.relationship[:40]!r} is none of {', '.join(levels)}")
-    if given.check is not None and len(people) != 2:
-        raise RecordError("a check is for two roles")
     scenario = validated(
         Scenario,
         {
             "situation": given.scenario,
             "goals": tuple(person.goal for person in given.roles),
             "relationship": levels[given.relationship],
-            "kind": given.check.kind if given.check else given.kind,
+            "kind": given.check.get("kind") if given.check else given.kind,
             "source": given.source,
-            "check": given.check.model_dump() if given.check else None,
+            "check": given.check,
         },
     )
     scores = _scores(given)
     if scores and given.rater == VERIFIER:
         raise RecordError(f"the rater cannot be called {VERIFIER!r}, which is a program")
-    task, turns = make_task(scenario, people), _turns(given, names)
-    return Dialogue(task, turns, scores, rater=given.rater, by_verifier=bool(given.check) and not scores)
+    return Dialogue(make_task(scenario, people), _turns(given, names, scenario), scores, rater=given.rater)
 
 
 def _person(given: Person) -> Character:
@@ -108,7 +110,7 @@ def _scores(given: Transcript) -> tuple[Score, ...]:
     return tuple(Score(scores) if scores else Score(failure="nobody scored this role") for scores in found)
 
 
-def _turns(given: Transcript, names: tuple[str, ...]) -> Any:
+def _turns(given: Transcript, names: tuple[str, ...], scenario: Scenario) -> tuple[Turn, ...]:
     talk = Talk()
     for place, line in enumerate(given.turns, 1):
         role = names.index(line.role) if isinstance(line.role, str) and line.role in names else line.role
@@ -120,8 +122,24 @@ def _turns(given: Transcript, names: tuple[str, ...]) -> Any:
             raise RecordError(f"turn {place} has a text and an action; make two turns of it")
         if bool(words) != (kind is not ActionType.NONE) and kind is not ActionType.LEAVE:
             raise RecordError(f"turn {place} is of type {kind.value!r} and has {'a text' if words else 'no words'}")
+        terms = _terms(scenario, role, kind, line.terms, place)
         if kind is ActionType.SPEAK:
-            talk.say(role, words)
+            talk.say(role, words, terms)
         else:
-            talk.act(role, words, kind)
+            talk.act(role, words, kind, terms)
     return talk.done()
+
+
+def _terms(scenario: Scenario, role: int, kind: ActionType, value: Any, place: int) -> str | None:
+    """The terms of a turn as its role writes them."""
+    if value is None:
+        return None
+    env = scenario.environment
+    if env is None or scenario.check is None:
+        raise RecordError(f"turn {place} declares terms, but the dialogue has no check; add one or leave them out")
+    if kind in SILENT:
+        raise RecordError(f"turn {place} is of type {kind.value!r}, which declares no terms")
+    try:
+        return chosen(env, scenario.check.side(role), value)
+    except TermsError as error:
+        raise RecordError(f"the terms of turn {place} cannot be read: {error}") from None

@@ -16,7 +16,7 @@ import orjson
 from sotopia_pi.config import EndpointConfig
 from sotopia_pi.errors import ModelError, ServiceError
 from sotopia_pi.models.protocol import Completion, JsonSchema, Message, Sampling
-from sotopia_pi.models.remote.complaints import one_line, read_said
+from sotopia_pi.models.remote.complaints import of_a_filter, one_line, read_said
 from sotopia_pi.models.remote.endpoints import Endpoint, Endpoints
 from sotopia_pi.models.remote.failures import Failed, Hopeless, Refused, failure
 from sotopia_pi.models.remote.keys import api_key
@@ -152,7 +152,10 @@ class RemoteModel:
             except Refused as refusal:
                 found = blame(refusal.said, call.sampling, call.schema, without)
                 if found is None:
-                    raise self._refused(endpoint, str(refusal)) from None
+                    error = self._refused(endpoint, str(refusal))
+                    if isinstance(error, ModelError) and of_a_filter(refusal.said):
+                        return Completion("", 0, 0, 0, 0.0, "filtered")  # as when it comes with status 200
+                    raise error from None
                 blames.append(found)
                 without |= {found.what}
                 said = said or str(refusal)

@@ -38,6 +38,11 @@ class Said:
     plain: bool = False
 
 
+def of_a_filter(said: Said) -> bool:
+    """Whether a filter of contents speaks, which looks at the words of one call."""
+    return not said.plain and FILTERED.search(f"{said.code} {said.words}") is not None
+
+
 def read_said(body: bytes, kind: str = "") -> Said:
     """What the body of an error reply says, sent as the content type `kind`."""
     value = json_object(body)

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from sotopia_pi.models.remote.complaints import FILTERED, Said, one_line
+from sotopia_pi.models.remote.complaints import FILTERED, Said, of_a_filter, one_line
 from sotopia_pi.models.remote.endpoints import Endpoint
 from sotopia_pi.models.remote.keys import key_variables
 from sotopia_pi.models.remote.retries import TOO_MANY, retried, retry_after
@@ -176,7 +176,7 @@ def _has_no_money(status: int, said: Said) -> bool:
 
 def _forbidden(endpoint: Endpoint, said: Said, by: str) -> Refused | Hopeless:
     """A 403: of a filter of contents, of something between here and the server, or about the key."""
-    if not said.plain and FILTERED.search(f"{said.code} {said.words}"):
+    if of_a_filter(said):
         return Refused(said)
     words = said.words or "without a word"
     if said.plain:
