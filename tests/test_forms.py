@@ -45,8 +45,8 @@ def examples(chosen: Sequence[tuple[int, int, int]]) -> list[Example]:
         plan = Plan(stage="test", task_id=task.id, players=("expert", "expert"), repeat=repeat, max_turns=10)
         played = asyncio.run(play(plan, task, {seat: player.seat(seat, plan.seed(seat)) for seat in (0, 1)}))
         item = example(task, played, role)
-        if len(item.trained) > 2:
-            item.trained[1] = False  # a turn that stays in the history and is not imitated
+        if len(item.trained) > 1:
+            item.trained[0] = False  # a turn that stays in the history and is not imitated
         made.append(item)
     assert not all(trained for item in made for trained in item.trained)
     return made
