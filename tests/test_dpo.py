@@ -292,12 +292,12 @@ def test_no_pairs(tmp_path: Path) -> None:
 
 # In a run
 
-FIRST = {"name": "dpo", "method": "bc", "update": "dpo", "repeats": 3, "select": {"rule": "top_k", "k": 1}}
+FIRST = {"name": "dpo", "method": "bc", "update": "dpo", "repeats": 4, "select": {"rule": "top_k", "k": 1}}
 SECOND = {**FIRST, "name": "dpo2", "parent": "dpo", "replay": ["dpo"]}
 CONFIG = {
     "seed": 4,
-    "max_turns": 6,
-    "world": {"train": {"price": 3}, "test": {"price": 1}},
+    "max_turns": 8,
+    "world": {"train": {"division": 3}, "test": {"price": 1}},
     "sampling": {"max_tokens": 16},
     "training": {"epochs": 1, "learning_rate": 1e-3, "batch": 2, "micro_batch": 2, "dpo_margin": 0.5},
     "rounds": [FIRST, SECOND],
