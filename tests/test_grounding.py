@@ -5,7 +5,8 @@ from __future__ import annotations
 from support import price_task, turn
 
 from sotopia_pi.episodes.records import Episode, StopReason, Turn
-from sotopia_pi.evaluation.grounding import Declared, declared, grounding, render_grounding
+from sotopia_pi.evaluation.grounding import declared, grounding, render_grounding
+from sotopia_pi.evaluation.records import Declared, Result
 from sotopia_pi.models.answers import Cause
 from sotopia_pi.ratings.verifier import verify
 
@@ -57,7 +58,10 @@ def test_an_open_or_unrated_episode_declares_nothing() -> None:
 def test_shares_are_over_proposals_and_over_agreements() -> None:
     good = Declared(proposals=3, named=3, beyond=False, one_sided=True, joint=0.5)
     lost = Declared(proposals=0, named=0, invalid={"unnamed terms": 1}, joint=0.0)
-    rows = [("test", "bc", "price", "s1", good), ("test", "bc", "division", "s2", lost)]
+    rows = [
+        Result("bc", "partner", "test", kind, scenario, "t", 0, declared=own)
+        for kind, scenario, own in (("price", "s1", good), ("division", "s2", lost), ("norms", "s3", None))
+    ]
     (row,) = grounding(rows)
     assert (row["proposals"], row["named"], row["invalid"]) == (4, 0.75, {"unnamed terms": 1})
     assert (row["agreements"], row["beyond"], row["one_sided"]) == (1, 0.0, 1.0)

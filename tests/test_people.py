@@ -18,14 +18,14 @@ from sotopia_pi import pipeline, playing
 from sotopia_pi.config import Config, parse
 from sotopia_pi.environments import kinds
 from sotopia_pi.episodes.agents import Reply
-from sotopia_pi.episodes.briefing import briefing, called, terms_told, told
+from sotopia_pi.episodes.briefing import briefing, called, told
 from sotopia_pi.episodes.model_player import ModelPlayer
 from sotopia_pi.episodes.people import HUMAN, LONGEST, Sight, Sitting, human, is_human, offered, typed
 from sotopia_pi.episodes.play import Plan
 from sotopia_pi.episodes.records import Action, ActionError, ActionType, Episode, StopReason, Turn, parse_action
 from sotopia_pi.episodes.scripted import scripted_player
 from sotopia_pi.episodes.terms import agreed
-from sotopia_pi.episodes.views import Seen, View, declaring, view
+from sotopia_pi.episodes.views import Seen, View, declaring, terms_told, view
 from sotopia_pi.errors import ConfigError, ModelError, ServiceError, TrainingError
 from sotopia_pi.interop.export import episode_records
 from sotopia_pi.models.fake import FakeModel

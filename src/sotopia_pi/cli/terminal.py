@@ -16,10 +16,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from itertools import cycle
 
-from sotopia_pi.episodes.briefing import briefing, called, terms_told, told
+from sotopia_pi.episodes.briefing import briefing, called, told
 from sotopia_pi.episodes.people import STOPPED, Sight, Sitting, declaration, offered, short_words, typed
 from sotopia_pi.episodes.records import Action, ActionError, ActionType, Episode
-from sotopia_pi.episodes.views import Seen, View
+from sotopia_pi.episodes.views import Seen, View, terms_told
 from sotopia_pi.printable import safe_text
 
 _HELP = """\

@@ -95,7 +95,8 @@ LAST_PARTNERS = _table("""
     quiet 1-1.15  .1-.4  .12-.2 .7-.9       .8-1.2   .05-.08 .2-.5    .8-.95  .2-.4  99        0        1    1
     moody .85-1.2 .1-.5  .06-.2 .2-.9       .5-1.2   .04-.1  .1-.5    .65-.95 .2-.5  1-6       0-4      .7-1 0-1
 """)
-#: Whom to imitate: found by `benchmarks/experts.py` on training tasks against the training partners. They never leave.
+#: Whom to imitate: found by `benchmarks/experts.py` on training tasks against the training partners; the
+#: last two were varied by hand on the same. They never leave.
 EXPERTS = _table("""
     name     opening floor   pace      reciprocity matching closing accept  resort patience moves
     haggler  1.1-1.2 .29-.35 .14-.155  0           .7       0       .6-.72  .1     99       0

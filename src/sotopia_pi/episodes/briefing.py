@@ -60,12 +60,6 @@ def _deals(seen: View) -> tuple[Part, ...]:
     return (Part("How a deal is made", (rule, f"Terms are {env.notation(seen.side)}.")),)
 
 
-def terms_told(seen: View, event: Seen) -> str:
-    """The terms that somebody declared, as the role that reads them would write them; "" where there are none."""
-    env = seen.environment
-    return "" if env is None or event.terms is None else env.write(seen.side, event.terms)
-
-
 def called(seen: View, role: int) -> str:
     """How somebody is called: "you", a name where it is known, else "the other person"."""
     if role == seen.role:

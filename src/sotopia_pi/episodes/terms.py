@@ -11,11 +11,9 @@ from functools import lru_cache
 from typing import Any
 
 from sotopia_pi.environments import Agreement, AnyEnvironment, TermsError, agreement, environment
+from sotopia_pi.environments.base import Heard
 from sotopia_pi.episodes.records import SILENT, Action, Turn
 from sotopia_pi.world.records import Scenario
-
-Heard = tuple[tuple[int, Any], ...]
-"""Who declared which terms, turn by turn; None for a turn without."""
 
 
 def terms_of(scenario: Scenario, role: int, action: Action) -> Any:
@@ -34,7 +32,7 @@ def _read(kind: str, side: Any, text: str) -> Any:
         return None
 
 
-def heard(scenario: Scenario, turns: Iterable[Turn]) -> Heard:
+def heard(scenario: Scenario, turns: Iterable[Turn]) -> Heard[Any]:
     """What each turn declared."""
     return tuple((turn.role, terms_of(scenario, turn.role, turn.action)) for turn in turns)
 

@@ -14,8 +14,9 @@ from functools import cached_property
 from typing import Any, Literal
 
 from sotopia_pi.environments import NO_TERMS, AnyEnvironment, environment
+from sotopia_pi.environments.base import Heard
 from sotopia_pi.episodes.records import Action, ActionType, Declare, Turn
-from sotopia_pi.episodes.terms import Heard, terms_of
+from sotopia_pi.episodes.terms import terms_of
 from sotopia_pi.models.protocol import Message
 from sotopia_pi.models.words import apart
 from sotopia_pi.prompts import Prompts, default_prompts
@@ -105,7 +106,7 @@ class View:
         return None if self.kind is None else environment(self.kind)
 
     @cached_property
-    def heard(self) -> Heard:
+    def heard(self) -> Heard[Any]:
         """Who declared which terms so far."""
         return tuple((seen.role, seen.terms) for seen in self.history)
 
@@ -132,6 +133,12 @@ def view(task: SocialTask, role: int, turns: Sequence[Turn], max_turns: int = MA
 def later(seen: View, history: Sequence[Seen]) -> View:
     """What the role that saw `seen` sees after `history`, which begins with what it has seen."""
     return replace(seen, history=(*seen.history, *history[len(seen.history) :]))
+
+
+def terms_told(seen: View, event: Seen) -> str:
+    """The terms that somebody declared, as the role that reads them would write them; "" where there are none."""
+    env = seen.environment
+    return "" if env is None or event.terms is None else env.write(seen.side, event.terms)
 
 
 def declaring(seen: View) -> Declare | None:
@@ -215,13 +222,9 @@ def _observation(news: list[str], turn: int, texts: Prompts) -> Message:
 
 def _describe(seen: View, event: Seen) -> str:
     told = _told(seen, event)
-    env = seen.environment
-    return told if env is None else f"{told}\nTerms: {_terms(env, seen.side, event.terms)}"
-
-
-def _terms(env: AnyEnvironment, side: Any, terms: Any) -> str:
-    """Terms as the one who reads them would write them, on the last line, behind whatever was said."""
-    return NO_TERMS if terms is None else env.write(side, terms)
+    if seen.environment is None:
+        return told
+    return f"{told}\nTerms: {terms_told(seen, event) or NO_TERMS}"  # on the last line, behind whatever was said
 
 
 def _told(seen: View, event: Seen) -> str:

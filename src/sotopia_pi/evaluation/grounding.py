@@ -15,12 +15,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from typing import Any
 
 from sotopia_pi.environments import GOAL
 from sotopia_pi.episodes.records import Episode, Turn
 from sotopia_pi.episodes.terms import heard
+from sotopia_pi.evaluation.records import Declared, Result
 from sotopia_pi.evaluation.statistics import clustered_mean
 from sotopia_pi.evaluation.table import align
 from sotopia_pi.evaluation.wording import NOTHING, number, share
@@ -34,22 +35,6 @@ OF_TERMS = (Cause.TERMS, Cause.UNNAMED, Cause.OTHER_TERMS)
 #: An agreement worth less than this to one of the roles is one-sided.
 ONE_SIDED = 1.0
 _NAME = 18
-
-
-@dataclass(frozen=True, slots=True)
-class Declared:
-    """What a role declared in one episode, and what came of it.
-
-    `proposals` were valid, `named` of them name their terms; `invalid` counts by cause. `beyond` and `one_sided` are
-    None without an agreement.
-    """
-
-    proposals: int
-    named: int
-    invalid: Mapping[str, int] = field(default_factory=dict)
-    beyond: bool | None = None
-    one_sided: bool | None = None
-    joint: float = 0.0
 
 
 def declared(task: SocialTask, episode: Episode, role: int, ratings: Mapping[int, Rating]) -> Declared | None:
@@ -81,29 +66,32 @@ def _invalid(turns: Iterable[Turn]) -> dict[str, int]:
     return dict(Counter(turn.cause.value for turn in turns if not turn.valid and turn.cause in OF_TERMS))
 
 
-def grounding(rows: Sequence[tuple[str, str, str, str, Declared]]) -> list[dict[str, Any]]:
-    """One entry per task set and policy, from (task set, policy, kind, scenario, what was declared). JSON-able."""
+def grounding(results: Iterable[Result]) -> list[dict[str, Any]]:
+    """One entry per task set and policy, with the same measures per kind under "kinds". JSON-able."""
+    rows = [(row, row.declared) for row in results if row.declared is not None]
     found = []
-    for tasks, policy in dict.fromkeys((row[0], row[1]) for row in rows):
-        here = [row for row in rows if row[:2] == (tasks, policy)]
-        kinds = {kind: [row for row in here if row[2] == kind] for kind in sorted({row[2] for row in here})}
+    for tasks, policy in dict.fromkeys((row.tasks, row.policy) for row, _ in rows):
+        here = [pair for pair in rows if (pair[0].tasks, pair[0].policy) == (tasks, policy)]
+        kinds = {
+            kind: [pair for pair in here if pair[0].kind == kind] for kind in sorted({row.kind for row, _ in here})
+        }
         found.append(
             {"tasks": tasks, "policy": policy, **_measures(here), "kinds": {k: _measures(v) for k, v in kinds.items()}}
         )
     return found
 
 
-def _measures(rows: Sequence[tuple[str, str, str, str, Declared]]) -> dict[str, Any]:
-    given = [row[-1] for row in rows]
+def _measures(rows: Sequence[tuple[Result, Declared]]) -> dict[str, Any]:
+    given = [own for _, own in rows]
     invalid: Counter[str] = Counter()
     for each in given:
         invalid.update(each.invalid)
     proposals = sum(each.proposals for each in given) + invalid[Cause.UNNAMED]
-    joint = asdict(clustered_mean([each.joint for each in given], [row[3] for row in rows]))
+    joint = asdict(clustered_mean([each.joint for each in given], [row.scenario_id for row, _ in rows]))
     return {
         "n": len(given),
         "proposals": proposals,
-        "named": _share([True] * sum(each.named for each in given), proposals),
+        "named": sum(each.named for each in given) / proposals if proposals else None,
         "invalid": dict(invalid),
         "agreements": sum(each.beyond is not None for each in given),
         "beyond": _share([each.beyond for each in given]),
@@ -112,10 +100,9 @@ def _measures(rows: Sequence[tuple[str, str, str, str, Declared]]) -> dict[str, 
     }
 
 
-def _share(values: Sequence[bool | None], of: int | None = None) -> float | None:
+def _share(values: Sequence[bool | None]) -> float | None:
     known = [value for value in values if value is not None]
-    count = len(known) if of is None else of
-    return sum(known) / count if count else None
+    return sum(known) / len(known) if known else None
 
 
 def render_grounding(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from sotopia_pi.config import PARTNER
 from sotopia_pi.episodes.play import Plan
 from sotopia_pi.episodes.records import ActionType, Episode
+from sotopia_pi.evaluation.grounding import declared
 from sotopia_pi.evaluation.records import Result
 from sotopia_pi.ratings.records import Rating
 from sotopia_pi.world.records import SocialTask
@@ -82,4 +83,5 @@ def result(
         words=sum(len(turn.action.argument.split()) for turn in own if turn.action.type is ActionType.SPEAK),
         stop_reason=episode.stop_reason.value if episode.stop_reason else None,
         rater=rater,
+        declared=declared(task, episode, role, ratings),
     )

@@ -2,7 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """What a role declared in one episode of a verified task, and what came of it.
+
+    `proposals` were valid, `named` of them name their terms; `invalid` counts by cause. `beyond` and `one_sided` are
+    None without an agreement.
+    """
+
+    proposals: int
+    named: int
+    invalid: Mapping[str, int] = field(default_factory=dict)
+    beyond: bool | None = None
+    one_sided: bool | None = None
+    joint: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,7 +30,8 @@ class Result:
     `failure` (the episode failed, or its rating did; the text says which and why). `deal` is None where the kind
     knows no deal. `words` counts what the policy said, `actions` its turns, `invalid` those of its turns that were
     not a readable action, `turns` the whole episode's turns. `rater` gave the scores; all rows of a task set have the
-    same. A row that is not `main` shows what another rater says of an episode that has a main row.
+    same. `declared` is what was declared in terms, where the verifier is the rater. A row that is not `main` shows what
+    another rater says of an episode that has a main row.
     """
 
     policy: str
@@ -34,6 +52,7 @@ class Result:
     words: int = 0
     stop_reason: str | None = None
     rater: str = "verifier"
+    declared: Declared | None = None
     main: bool = True
 
     @property

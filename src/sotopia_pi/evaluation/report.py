@@ -19,6 +19,7 @@ from markupsafe import Markup
 
 from sotopia_pi.evaluation import figures, safety_table, wording
 from sotopia_pi.evaluation.audit import Audited, audit
+from sotopia_pi.evaluation.grounding import grounding
 from sotopia_pi.evaluation.records import Result
 from sotopia_pi.evaluation.summary import comparisons, default_pairs, evaluations, policy_order
 from sotopia_pi.evaluation.theme import shared_css
@@ -68,8 +69,7 @@ class ReportData:
     seconds). `rounds` in the order they were run: dicts with name (the policy made), method, parent, candidates,
     selected, saturation {"top_score", "share_at_top", "n"}, examples, tokens, seconds; any may be missing. `curves`
     and `samples` are by policy, a curve being a list of {"step", "loss"}. `safety` holds "sets", as `safety.safety`
-    finds them, and by what it was measured; `invalid` what `causes.invalid_turns` counts, `grounding` what
-    `grounding.grounding` measures.
+    finds them, and by what it was measured; `invalid` what `causes.invalid_turns` counts.
     """
 
     title: str
@@ -83,7 +83,6 @@ class ReportData:
     audited: Sequence[Audited] = ()
     safety: Mapping[str, Any] = field(default_factory=dict)
     invalid: Sequence[Mapping[str, Any]] = ()
-    grounding: Sequence[Mapping[str, Any]] = ()
 
 
 def build(data: ReportData) -> dict[str, Any]:
@@ -105,7 +104,7 @@ def build(data: ReportData) -> dict[str, Any]:
         "audit": audit(data.audited),
         "safety": data.safety,
         "invalid": list(data.invalid),
-        "grounding": list(data.grounding),
+        "grounding": grounding(data.results),
         "rounds": list(data.rounds),
         "curves": data.curves,
         "run": data.run,

@@ -14,7 +14,7 @@ from sotopia_pi.errors import StoreError
 from sotopia_pi.evaluation import matchups
 from sotopia_pi.evaluation.audit import Audited
 from sotopia_pi.evaluation.causes import render_invalid
-from sotopia_pi.evaluation.grounding import Declared, declared, grounding, render_grounding
+from sotopia_pi.evaluation.grounding import render_grounding
 from sotopia_pi.evaluation.records import Result
 from sotopia_pi.evaluation.safety_table import render_safety
 from sotopia_pi.evaluation.samples import choose, sample
@@ -53,14 +53,13 @@ def evaluate(run: Run) -> dict[str, Facts]:
 def report(run: Run) -> Facts:
     """Writes report.json and report.html from what is stored, and prints the table."""
     results: list[Result] = []
-    terms: list[tuple[str, str, str, str, Declared]] = []
     samples: dict[str, list[Any]] = {}
     audited: list[Audited] = []
     groups = _groups(run)
     judges = sorted({judge for policy in policies(run) for judge in judging.judges_of(run, matchups.stage(policy))})
     watch = Watch(run)
     for policy in policies(run):
-        rows, pairs = _evaluated(run, policy, groups, judges, watch, terms)
+        rows, pairs = _evaluated(run, policy, groups, judges, watch)
         watch_stage(run, watch, safety_stage(policy))
         results += rows
         audited += pairs
@@ -81,7 +80,6 @@ def report(run: Run) -> Facts:
             audited=audited,
             safety=watch.summary(policies(run)),
             invalid=invalid_in(run, map(matchups.stage, policies(run))),
-            grounding=grounding(terms),
         ),
         run.folder,
     )
@@ -120,12 +118,8 @@ def _evaluated(
     groups: Mapping[str, tuple[str, str]],
     judges: Sequence[str],
     watch: Watch,
-    terms: list[tuple[str, str, str, str, Declared]],
 ) -> tuple[list[Result], list[Audited]]:
-    """A policy's rows by the rater that counts, then once more by every other judge; what is audited.
-
-    What it declared is added to `terms`.
-    """
+    """A policy's rows by the rater that counts, then once more by every other judge; what is audited."""
     tasks = run.store.tasks_with(groups)
     main: list[Result] = []
     others: list[Result] = []
@@ -137,8 +131,6 @@ def _evaluated(
         label, counts = groups[task.id]
         row = matchups.result(policy, label, task, episode, ratings.get(counts, {}), counts)
         main.append(row)
-        if (own := declared(task, episode, row.role, ratings.get(VERIFIER, {}))) is not None:
-            terms.append((label, policy, task.scenario.kind, task.scenario.id, own))
         watch.see(policy, PARTNER, label, task, episode, ratings, row.role)
         for number, judge in enumerate(judges, 1):
             found = ratings.get(judge)

@@ -14,9 +14,10 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from sotopia_pi.episodes.briefing import briefing, called, terms_told, told
+from sotopia_pi.episodes.briefing import briefing, called, told
 from sotopia_pi.episodes.people import STOPPED, offered
 from sotopia_pi.episodes.records import ActionError, ActionType, Episode
+from sotopia_pi.episodes.views import terms_told
 from sotopia_pi.ratings.verifier import VERIFIER
 from sotopia_pi.web.playroom import Table
 from sotopia_pi.web.rendering import page

@@ -13,9 +13,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from sotopia_pi.config import Config
-from sotopia_pi.episodes.briefing import terms_told
 from sotopia_pi.episodes.records import ActionType, Episode, Turn
-from sotopia_pi.episodes.views import MAX_TURNS, Layout, Rendering, View, messages, view
+from sotopia_pi.episodes.views import MAX_TURNS, Layout, Rendering, View, messages, terms_told, view
 from sotopia_pi.errors import StoreError
 from sotopia_pi.models.protocol import Message
 from sotopia_pi.ratings.records import Rating
