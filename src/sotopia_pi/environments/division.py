@@ -179,13 +179,13 @@ class Division(base.Environment[DivisionCheck, DivisionSide, Share]):
         return ", ".join(parts) or "nothing"
 
     def words(self, side: DivisionSide, terms: Share) -> str:
-        """What I get; the partner gets the rest."""
+        """What I get; that the partner gets the rest is known to both."""
         mine = side.mine(terms)
         if not any(mine):
             return f"{_things(side, side.counts)} for you"
         if not any(side.rest(mine)):
             return f"everything for me, {_things(side, mine)}"
-        return f"{_things(side, mine)} for me and the rest for you"
+        return f"{_things(side, mine)} for me"
 
     def claims(self, side: DivisionSide, terms: Share) -> tuple[frozenset[base.Claim], ...]:
         """Either what role 0 gets or what role 1 gets."""

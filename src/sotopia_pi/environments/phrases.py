@@ -184,7 +184,7 @@ def _around(core: str, move: Move, speaker: Speaker, part: str, one: Callable[..
     """A proposal with what is said before and after it."""
     apt = bool(speaker.occupation) and f"propose_{part}" not in TEMPLATES
     trade = apt and (f"why_{part}" not in TEMPLATES or rng.random() < 0.3)
-    why = [one("trade") if trade else one(f"why_{part}", "reaction")] if rng.random() < 0.4 else []
+    why = [one("trade") if trade else one(f"why_{part}", "reaction")] if rng.random() < 0.3 else []
     parts = [*why, core] if rng.random() < 0.5 else [core, *why]
     if move is not Move.OPEN:
         return [one("reaction"), *parts] if rng.random() < 0.25 else parts
