@@ -33,19 +33,22 @@ browser:
 	  apt-get -qq install -y --no-install-recommends chromium >/dev/null ) || \
 	  echo "no chromium: install Debian's package chromium, or the browser tests are skipped"
 
-# A process per core; torch's own threads would only fight over the cores.
+# A process per core; torch's own threads would only fight over the cores. Compiled modules are kept, whatever the
+# surroundings say: otherwise every program that a test starts compiles all of them.
+TESTS := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1
+
 test: dev browser
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadgroup -m "not slow"
+	$(TESTS) $(BIN)/python -m pytest -n auto --dist loadgroup -m "not slow"
 
 # Against other programs: real servers, TRL's trainer, several processes.
 test-slow: dev browser
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadgroup -m slow
+	$(TESTS) $(BIN)/python -m pytest -n auto --dist loadgroup -m slow
 
 # The tests with the lowest versions that pyproject.toml allows; what it does not bound is taken from $(VENV).
 LOWEST := .venv-lowest
 .PHONY: test-lowest
 test-lowest: dev browser $(LOWEST)/.installed
-	PYTHONPATH=src OMP_NUM_THREADS=1 $(LOWEST)/bin/python -m pytest -n auto --dist loadgroup -m "not slow and not weights" \
+	PYTHONPATH=src $(TESTS) $(LOWEST)/bin/python -m pytest -n auto --dist loadgroup -m "not slow and not weights" \
 	  -o filterwarnings=default
 
 $(LOWEST)/.installed: pyproject.toml .ci/lowest.py $(VENV)/.installed-dev

@@ -6,6 +6,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -42,15 +43,19 @@ STORED = ("world.records", "episodes.records", "ratings.records", "studies.recor
 HEAVY = ("torch", "transformers", "peft", "scipy", "sqlalchemy", "numpy")
 
 
-def modules() -> Iterator[tuple[str, ast.Module]]:
+@cache
+def modules() -> list[tuple[str, ast.Module]]:
+    found = []
     for path in sorted(SOURCE.rglob("*.py")):
         parts = path.relative_to(SOURCE).with_suffix("").parts
-        yield ".".join(parts[:-1] if parts[-1] == "__init__" else parts), ast.parse(path.read_text(encoding="utf-8"))
+        name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+        found.append((name, ast.parse(path.read_text(encoding="utf-8"))))
+    return found
 
 
 def imported(name: str, tree: ast.Module) -> Iterator[str]:
     """Modules of the package that `name` imports anywhere in its text, without the package's own name."""
-    known = {module for module, _ in MODULES}
+    known = {module for module, _ in modules()}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             found = [alias.name for alias in node.names]
@@ -64,8 +69,9 @@ def imported(name: str, tree: ast.Module) -> Iterator[str]:
         yield from (item.removeprefix("sotopia_pi").lstrip(".") for item in found if item.split(".")[0] == "sotopia_pi")
 
 
-MODULES = list(modules())
-ARROWS = [(name, target) for name, tree in MODULES for target in imported(name, tree)]
+@cache
+def arrows() -> list[tuple[str, str]]:
+    return [(name, target) for name, tree in modules() for target in imported(name, tree)]
 
 
 def layer(module: str) -> int | None:
@@ -77,16 +83,16 @@ def layer(module: str) -> int | None:
 
 
 def test_the_walk_sees_the_imports() -> None:
-    assert ("rundir", "store") in ARROWS
-    assert ("episodes.views", "models.protocol") in ARROWS
-    assert ("cli.run", "pipeline") in ARROWS  # inside a function
-    assert ("pipeline.reporting", "evaluation") in ARROWS
+    assert ("rundir", "store") in arrows()
+    assert ("episodes.views", "models.protocol") in arrows()
+    assert ("cli.run", "pipeline") in arrows()  # inside a function
+    assert ("pipeline.reporting", "evaluation") in arrows()
 
 
 def test_no_backward_arrow() -> None:
     backward = [
         f"{name} imports {target}"
-        for name, target in ARROWS
+        for name, target in arrows()
         if name != "__main__"
         and (own := layer(name)) is not None
         and (other := layer(target)) is not None
@@ -96,7 +102,7 @@ def test_no_backward_arrow() -> None:
 
 
 def test_store_knows_only_records_and_only_the_run_knows_the_store() -> None:
-    for name, target in ARROWS:
+    for name, target in arrows():
         if name.split(".")[0] == "store" and target.split(".")[0] != "store":
             assert target in STORED or layer(target) == 0, f"{name} imports {target}"
         elif target.split(".")[0] == "store" and name.split(".")[0] != "store":
@@ -104,7 +110,7 @@ def test_store_knows_only_records_and_only_the_run_knows_the_store() -> None:
 
 
 def test_every_package_has_a_layer_or_is_known_to_stand_beside() -> None:
-    beside = {name.split(".")[0] for name, _ in MODULES if layer(name) is None}
+    beside = {name.split(".")[0] for name, _ in modules() if layer(name) is None}
     assert beside <= {"store", "interop"}
 
 

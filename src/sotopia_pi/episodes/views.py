@@ -18,7 +18,7 @@ from sotopia_pi.environments.base import Heard
 from sotopia_pi.episodes.records import Action, ActionType, Declare, Turn
 from sotopia_pi.episodes.terms import terms_of
 from sotopia_pi.models.protocol import Message
-from sotopia_pi.models.words import apart
+from sotopia_pi.models.words import apart, on_one_line
 from sotopia_pi.prompts import Prompts, default_prompts
 from sotopia_pi.world.records import Character, Relationship, Scenario, SocialTask
 
@@ -229,16 +229,16 @@ def _describe(seen: View, event: Seen) -> str:
 
 def _told(seen: View, event: Seen) -> str:
     name = "You" if event.role == seen.role else _label(seen, event.role)
-    action = event.action
-    match action.type:
+    words = on_one_line(event.action.argument)
+    match event.action.type:
         case ActionType.SPEAK:
-            return f"{name}: {action.argument}"
+            return f"{name}: {words}"
         case ActionType.NONE:
             return f"{name}: (nothing)"
         case ActionType.LEAVE:
-            return f"{name} left. {action.argument}".strip()
+            return f"{name} left. {words}".strip()
         case _:
-            return f"{name} [{action.type.value}]: {action.argument}"
+            return f"{name} [{event.action.type.value}]: {words}"
 
 
 def _label(seen: View, role: int) -> str:
