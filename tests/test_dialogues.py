@@ -142,8 +142,8 @@ def test_both_sides_of_a_deal_are_one_dialogue(store: Store, tmp_path: Path) -> 
     assert said[:2] == [(0, "may i have the hats and a book?"), (1, "then the rest is mine.")]
     forms = [(turn.role, turn.action.argument, turn.action.terms) for turn in episode.turns[-2:]]
     assert forms == [
-        (1, "fills in the form: 1 book and 1 ball for me and the rest for you", "1 book, 1 ball"),
-        (0, "fills in the form: 1 book and 2 hats for me and the rest for you", "1 book, 2 hats"),
+        (1, "fills in the form: 1 book and 1 ball for me", "1 book, 1 ball"),
+        (0, "fills in the form: 1 book and 2 hats for me", "1 book, 2 hats"),
     ]
     assert episode.stop_reason == "agreed" and all(turn.action.terms is None for turn in episode.turns[:-2])
     assert ratings[0].outcome == {"deal": True, "terms": "1 book, 2 hats", "within": True, "joint": 16 / 18}

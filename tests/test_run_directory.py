@@ -24,7 +24,7 @@ from sotopia_pi.web.app import application
 from sotopia_pi.web.places import close_places, open_places
 from sotopia_pi.web.site import Site
 
-SETTINGS = (*LIGHT, 'models.policy="scripted:fair"')
+SETTINGS = (*LIGHT, 'models.policy="scripted:fair"', "max_turns=16")
 
 
 @pytest.fixture(scope="module")
