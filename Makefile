@@ -63,7 +63,7 @@ $(LOWEST)/.installed: pyproject.toml .ci/lowest.py $(VENV)/.installed-dev
 # Property tests on random examples, where make test draws the same ones every time; it ends by itself.
 MINUTES ?= 5
 fuzz: dev
-	OMP_NUM_THREADS=1 $(BIN)/python tests/fuzz.py --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+	$(TESTS) $(BIN)/python tests/fuzz.py --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 check: dev
 	$(BIN)/ruff check .

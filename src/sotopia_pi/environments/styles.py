@@ -95,8 +95,8 @@ LAST_PARTNERS = _table("""
     quiet 1-1.15  .1-.4  .2-.35 .7-.9       .8-1.2   .08-.13 .3-.65   .8-.95  .2-.4  99        0        1    1
     moody .85-1.2 .1-.45 .1-.36 .2-.9       .5-1.2   .06-.16 .2-.65   .65-.95 .2-.5  1-4       0-3      .7-1 0-1
 """)
-#: Whom to imitate: found by `benchmarks/experts.py` on training tasks against the training partners; the
-#: last three were varied by hand on the same. They never leave.
+#: Whom to imitate: found by `benchmarks/experts.py` on training tasks against training partners that were slower; the
+#: last three were varied by hand against those of today. They never leave.
 EXPERTS = _table("""
     name     opening floor   pace      reciprocity matching closing accept  resort patience moves
     haggler  1.1-1.2 .29-.35 .14-.155  0           .7       0       .6-.72  .1     99       0
@@ -111,7 +111,7 @@ EXPERTS = _table("""
     settler  .78-.88 .5-.6   .11-.15   .1          .5       .08-.12 .6-.7   .1     99       1
     lively   .8-.9   .3-.4   .2-.3     0           .7       0       .6-.7   .1     99       1
 """)
-#: Which of them play a kind, within 0.8 GOAL of the best; other kinds are played by all. Three kinds have one that
+#: Which of them play a kind, within 0.8 GOAL of the best style; other kinds are played by all. Three have one that
 #: seldom says the same twice and agrees soon: small models copy what stands before them, and turns cost.
 BEST: dict[str, tuple[str, ...]] = {
     "division": ("settler",),

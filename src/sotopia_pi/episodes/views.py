@@ -18,7 +18,8 @@ from sotopia_pi.environments.base import Heard
 from sotopia_pi.episodes.records import Action, ActionType, Declare, Turn
 from sotopia_pi.episodes.terms import terms_of
 from sotopia_pi.models.protocol import Message
-from sotopia_pi.models.words import apart, on_one_line
+from sotopia_pi.models.words import apart
+from sotopia_pi.printable import flat
 from sotopia_pi.prompts import Prompts, default_prompts
 from sotopia_pi.world.records import Character, Relationship, Scenario, SocialTask
 
@@ -221,7 +222,7 @@ def _observation(news: list[str], turn: int, texts: Prompts) -> Message:
 
 
 def _describe(seen: View, event: Seen) -> str:
-    told = _told(seen, event)
+    told = flat(_told(seen, event))  # words that break lines could pass for lines of the prompt
     if seen.environment is None:
         return told
     return f"{told}\nTerms: {terms_told(seen, event) or NO_TERMS}"  # on the last line, behind whatever was said
@@ -229,16 +230,16 @@ def _describe(seen: View, event: Seen) -> str:
 
 def _told(seen: View, event: Seen) -> str:
     name = "You" if event.role == seen.role else _label(seen, event.role)
-    words = on_one_line(event.action.argument)
-    match event.action.type:
+    action = event.action
+    match action.type:
         case ActionType.SPEAK:
-            return f"{name}: {words}"
+            return f"{name}: {action.argument}"
         case ActionType.NONE:
             return f"{name}: (nothing)"
         case ActionType.LEAVE:
-            return f"{name} left. {words}".strip()
+            return f"{name} left. {action.argument}".strip()
         case _:
-            return f"{name} [{event.action.type.value}]: {words}"
+            return f"{name} [{action.type.value}]: {action.argument}"
 
 
 def _label(seen: View, role: int) -> str:

@@ -96,8 +96,6 @@ def _check_named(settings: LoraSettings, folder: Path, name: str, modules: dict[
 def shared_modules(model: Any) -> set[str]:
     """The modules of a model whose weights are those of another one too, such as tied embeddings."""
     users: dict[int, list[str]] = {}
-    if any(parameter.is_meta for parameter in model.parameters()):
-        model.tie_weights()  # which older transformers leave to loading
     for name, module in model.named_modules():
         for parameter in module.parameters(recurse=False):
             users.setdefault(id(parameter), []).append(name)

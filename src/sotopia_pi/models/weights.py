@@ -206,7 +206,9 @@ def outline(name: str) -> Any:
     config = _load("AutoConfig", name)
     try:
         with torch.device("meta"):
-            return AutoModelForCausalLM.from_config(config)  # type: ignore[no-untyped-call]
+            model = AutoModelForCausalLM.from_config(config)  # type: ignore[no-untyped-call]
+        model.tie_weights()  # which older transformers leave to loading
+        return model
     except (ValueError, RuntimeError, TypeError, AttributeError) as error:
         raise ModelError(f"{name} is no language model that transformers can build ({error}).") from None
 

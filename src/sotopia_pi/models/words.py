@@ -46,11 +46,6 @@ def apart(text: str) -> str:
     return _SHAPE.sub(lambda found: f"{found[0][0]} {found[0][1:]}", text)
 
 
-def on_one_line(text: str) -> str:
-    """The text without its line breaks, so that nothing in it can look like a line of the prompt around it."""
-    return " ".join(part for line in text.splitlines() if (part := line.strip()))
-
-
 class Words:
     """What a tokenizer reads as structure, and texts cut so that it reads none of it in them.
 
